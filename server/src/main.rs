@@ -1,0 +1,2 @@
+//! The graticule program.
+fn main() {}

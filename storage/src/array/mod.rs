@@ -1,0 +1,21 @@
+//! The words that every room shares: what an array is, where its chunks lie, what its axes mean. No file is opened here.
+
+mod attributes;
+mod axis;
+mod chunk_grid;
+mod data_type;
+mod encoding;
+mod extent;
+mod grid;
+mod manifest;
+mod metadata;
+
+pub use attributes::{AttributeValue, Attributes};
+pub use axis::{Axis, AxisRole, Coordinates, TimeUnit};
+pub use chunk_grid::ChunkGrid;
+pub use data_type::{ByteOrder, DataType};
+pub use encoding::{Encoding, Scalar};
+pub use extent::Extent;
+pub use grid::Grid;
+pub use manifest::{ChunkManifest, ChunkRef};
+pub use metadata::{ArrayMetadata, EdgeChunks};

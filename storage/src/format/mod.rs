@@ -1,0 +1,72 @@
+//! Formats: from the bytes of a granule's headers to array metadata and chunk references. Detection is by magic bytes.
+
+use async_trait::async_trait;
+
+use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
+use crate::object::ObjectReader;
+use crate::Result;
+
+/// One array as indexed: what it is and where its chunks lie.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexedArray {
+    /// What it is.
+    pub metadata: ArrayMetadata,
+    /// Where its chunks lie.
+    pub manifest: ChunkManifest,
+}
+
+/// Something in a granule that is not read, and why.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Refused {
+    /// Path in the granule.
+    pub path: String,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// A granule as its format describes it, before conventions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct IndexedGranule {
+    /// `netcdf4`, `hdf5`, `geotiff`, ...
+    pub format: String,
+    /// Attributes of the root (and of the GeoTIFF directory: its geo tags, see `convention::geokeys`).
+    pub attributes: Attributes,
+    /// Attributes of the other groups, by path.
+    pub groups: Vec<(String, Attributes)>,
+    /// Arrays, in the file's order.
+    pub arrays: Vec<IndexedArray>,
+    /// What was left out.
+    pub refused: Vec<Refused>,
+}
+
+impl IndexedGranule {
+    /// An array by its path.
+    pub fn array(&self, path: &str) -> Option<&IndexedArray> {
+        self.arrays.iter().find(|a| a.metadata.path == path)
+    }
+}
+
+/// Bytes at the start of an object that detection looks at.
+pub const HEAD: u64 = 4096;
+
+/// One file format.
+///
+/// To the implementor: read headers only, through the reader's block cache; bound every allocation by the object's size;
+/// return errors and never panic on any bytes; check that every chunk's range lies inside the object. An object inside the
+/// file that cannot be read goes to [`IndexedGranule::refused`], and does not hide its neighbours.
+#[async_trait]
+pub trait Format: Send + Sync {
+    /// The format's name in messages.
+    fn name(&self) -> &'static str;
+
+    /// True when the object, whose first bytes are `head` (at most [`HEAD`]), is of this format.
+    fn detect(&self, head: &[u8]) -> bool;
+
+    /// Reads the headers.
+    async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule>;
+}
+
+/// Detects the format by magic bytes and indexes the object.
+pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
+    Err(crate::Error::unsupported(object.location(), "formats: not built yet"))
+}
