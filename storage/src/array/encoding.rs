@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType as ArrowType;
 use serde::{Deserialize, Serialize};
 
-use super::DataType;
+use super::{DataType, TimeUnit};
 
 /// One stored value, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct Encoding {
     pub valid_max: Option<Scalar>,
     /// Set for times: `decoded` is `Int64` counting `TimeUnit` since 1970-01-01T00:00Z in the standard calendar;
     /// value = `scale` and `offset` applied as exact integers by `convention::cf::time`.
-    pub time: Option<super::TimeUnit>,
+    pub time: Option<TimeUnit>,
 }
 
 impl Encoding {
@@ -65,21 +65,26 @@ impl Encoding {
 
     /// The Arrow type of the decoded values.
     pub fn arrow_type(&self) -> ArrowType {
-        if let Some(unit) = self.time {
-            return ArrowType::Timestamp(unit.to_arrow(), None);
-        }
-        match self.decoded {
-            DataType::Int8 => ArrowType::Int8,
-            DataType::Int16 => ArrowType::Int16,
-            DataType::Int32 => ArrowType::Int32,
-            DataType::Int64 => ArrowType::Int64,
-            DataType::UInt8 => ArrowType::UInt8,
-            DataType::UInt16 => ArrowType::UInt16,
-            DataType::UInt32 => ArrowType::UInt32,
-            DataType::UInt64 => ArrowType::UInt64,
-            DataType::Float16 | DataType::Float32 => ArrowType::Float32,
-            DataType::Float64 => ArrowType::Float64,
-            DataType::FixedText(_) | DataType::Text => ArrowType::Utf8,
-        }
+        value_type(self.decoded, self.time)
+    }
+}
+
+/// The Arrow type of values of a decoded type; instants where `time` is set.
+pub fn value_type(decoded: DataType, time: Option<TimeUnit>) -> ArrowType {
+    if let Some(unit) = time {
+        return ArrowType::Timestamp(unit.to_arrow(), None);
+    }
+    match decoded {
+        DataType::Int8 => ArrowType::Int8,
+        DataType::Int16 => ArrowType::Int16,
+        DataType::Int32 => ArrowType::Int32,
+        DataType::Int64 => ArrowType::Int64,
+        DataType::UInt8 => ArrowType::UInt8,
+        DataType::UInt16 => ArrowType::UInt16,
+        DataType::UInt32 => ArrowType::UInt32,
+        DataType::UInt64 => ArrowType::UInt64,
+        DataType::Float16 | DataType::Float32 => ArrowType::Float32,
+        DataType::Float64 => ArrowType::Float64,
+        DataType::FixedText(_) | DataType::Text => ArrowType::Utf8,
     }
 }

@@ -14,7 +14,7 @@ pub use attributes::{AttributeValue, Attributes};
 pub use axis::{Axis, AxisRole, Coordinates, TimeUnit};
 pub use chunk_grid::ChunkGrid;
 pub use data_type::{ByteOrder, DataType};
-pub use encoding::{Encoding, Scalar};
+pub use encoding::{Encoding, Scalar, value_type};
 pub use extent::Extent;
 pub use grid::Grid;
 pub use manifest::{ChunkManifest, ChunkRef};

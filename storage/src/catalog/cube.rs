@@ -6,7 +6,7 @@ use arrow::datatypes::DataType as ArrowType;
 use serde::{Deserialize, Serialize};
 
 use super::GranuleId;
-use crate::array::{Attributes, Encoding, Extent, Grid};
+use crate::array::{Attributes, DataType, Encoding, Extent, Grid, TimeUnit, value_type};
 
 /// What to do where granules of one variable overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -77,7 +77,9 @@ pub struct CubeVariable {
     /// The axes it has: positions in [`Grid::axes`], rising. It broadcasts along the others.
     pub axes: Vec<usize>,
     /// Type of its values.
-    pub arrow_type: ArrowType,
+    pub decoded: DataType,
+    /// Set when the values are instants.
+    pub time: Option<TimeUnit>,
     /// Attributes of the first granule that has it.
     pub attributes: Attributes,
     /// Its parts, sorted by origin (C order).
@@ -99,6 +101,13 @@ pub struct Cube {
     pub definition: Arc<CubeDefinition>,
     /// Grows with each commit that changes it.
     pub generation: u64,
+}
+
+impl CubeVariable {
+    /// The Arrow type of its values.
+    pub fn arrow_type(&self) -> ArrowType {
+        value_type(self.decoded, self.time)
+    }
 }
 
 impl Cube {
