@@ -1,1 +1,17 @@
-//! Room: query.
+//! The query room: statement tree and catalog become a DataFusion plan, and the plan becomes batches.
+//!
+//! * [`Engine`] is the whole of it: text in, batches out. Everything of ours that DataFusion must know is registered in
+//!   `session.rs` and nowhere else.
+//! * `bind` resolves subsets, `DIMS` and the cube statements against the catalog.
+//! * `table` shows a cube to DataFusion; `dense` is the leaf that executes tile by tile; `optimizer` moves work into it.
+//! * `result` gives answers their form: rows, or arrays.
+//!
+//! This room opens no socket and starts no process.
+
+mod error;
+mod result;
+mod session;
+
+pub use error::{ErrorKind, QueryError};
+pub use result::Form;
+pub use session::{Engine, EngineSettings, Parameters, Prepared};
