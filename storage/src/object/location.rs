@@ -1,0 +1,130 @@
+//! From what people write to canonical paths, and whether these lie under an allowed root.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::{Error, Result};
+
+/// Where objects may be read.
+#[derive(Debug, Clone)]
+pub(super) enum Roots {
+    /// Everywhere.
+    Anywhere,
+    /// Under these canonical paths only.
+    Under(Vec<PathBuf>),
+}
+
+impl Roots {
+    pub(super) fn none() -> Roots {
+        Roots::Under(Vec::new())
+    }
+
+    pub(super) fn anywhere() -> Roots {
+        Roots::Anywhere
+    }
+
+    /// Adds a canonical path.
+    pub(super) fn add(&mut self, root: PathBuf) {
+        if let Roots::Under(roots) = self
+            && !roots.contains(&root)
+        {
+            roots.push(root);
+            roots.sort();
+        }
+    }
+
+    /// The canonical form of an absolute path, when it lies under a root. What lies outside is forbidden whether it
+    /// exists or not, so that nothing can be learned about it.
+    pub(super) fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        match path.canonicalize() {
+            Ok(canonical) => {
+                self.check(&canonical)?;
+                Ok(canonical)
+            }
+            Err(e) => {
+                let above = path.ancestors().skip(1).find_map(|a| a.canonicalize().ok());
+                self.check(&above.unwrap_or_else(|| PathBuf::from("/"))).map_err(|_| self.forbidden(path))?;
+                Err(system_error(&path.to_string_lossy(), &e))
+            }
+        }
+    }
+
+    /// Refuses a canonical path that is under no root.
+    pub(super) fn check(&self, canonical: &Path) -> Result<()> {
+        match self {
+            Roots::Anywhere => Ok(()),
+            Roots::Under(roots) if roots.iter().any(|root| canonical.starts_with(root)) => Ok(()),
+            Roots::Under(_) => Err(self.forbidden(canonical)),
+        }
+    }
+
+    fn forbidden(&self, path: &Path) -> Error {
+        let allowed = match self {
+            Roots::Under(roots) if !roots.is_empty() => {
+                let names: Vec<_> = roots.iter().map(|r| r.display().to_string()).collect();
+                format!("only objects under {} may be read", names.join(", "))
+            }
+            _ => "no folder is allowed yet".into(),
+        };
+        let folder = path.parent().unwrap_or(path).display();
+        Error::Forbidden {
+            object: path.display().to_string(),
+            reason: format!("{allowed}; start the server with --root {folder} to add one"),
+        }
+    }
+}
+
+/// The absolute path that a path or `file://` URL names; links and `..` are not resolved yet.
+pub(super) fn local_path(location: &str) -> Result<PathBuf> {
+    if location.is_empty() {
+        return Err(Error::User("an empty path names no file".into()));
+    }
+    if location.contains('\0') {
+        return Err(Error::User(format!("{location:?}: a path cannot hold a NUL character")));
+    }
+    if let Some(scheme) = scheme(location) {
+        if scheme != "file" {
+            // Where stores of other schemes will be chosen.
+            return Err(Error::unsupported(location, format!("scheme {scheme}:// (not yet supported; local paths and file:// URLs are)")));
+        }
+        let url = Url::parse(location).map_err(|e| Error::User(format!("{location}: not a URL: {e}")))?;
+        return url.to_file_path().map_err(|()| Error::User(format!("{location}: a file:// URL names an absolute path on this machine")));
+    }
+    std::path::absolute(location).map_err(|e| system_error(location, &e))
+}
+
+/// The scheme of a URL; `None` for a path.
+fn scheme(location: &str) -> Option<String> {
+    let (scheme, _) = location.split_once("://")?;
+    let mut chars = scheme.chars();
+    let is_scheme = chars.next()?.is_ascii_alphabetic() && chars.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then(|| scheme.to_ascii_lowercase())
+}
+
+/// The location of a canonical path.
+pub(super) fn location(path: &Path) -> Result<String> {
+    match path.to_str() {
+        Some(text) => Ok(text.to_string()),
+        None => Err(Error::unsupported(path.to_string_lossy(), "file name that is not UTF-8")),
+    }
+}
+
+/// What the operating system said about a path, in our words.
+pub(super) fn system_error(location: &str, e: &io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NotFound(format!("{location}: no such file or folder")),
+        io::ErrorKind::PermissionDenied => Error::Forbidden {
+            object: location.into(),
+            reason: "permission denied: the user that runs this program may not read it".into(),
+        },
+        io::ErrorKind::IsADirectory => is_a_folder(location),
+        _ => Error::Io { object: location.into(), reason: e.to_string() },
+    }
+}
+
+/// The error for a folder where a file is needed.
+pub(super) fn is_a_folder(location: &str) -> Error {
+    Error::User(format!("{location}: is a folder, not a file"))
+}

@@ -1,0 +1,86 @@
+//! Many ranges of one object in few requests: near ranges are merged, requests run in parallel.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+
+use super::ObjectVersion;
+use super::store::Opened;
+use crate::{Error, Result};
+
+/// Ranges with a gap of at most this many bytes are fetched together.
+const GAP: u64 = 64 * 1024;
+/// Largest request that merging makes, bytes. A single range may be larger.
+const REQUEST: u64 = 16 * 1024 * 1024;
+/// Requests under way at once for one call.
+const PARALLEL: usize = 8;
+
+/// The ranges, in the order given; each lies inside `expected.size`.
+pub(super) async fn read(object: &Opened, expected: &ObjectVersion, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    let requests = merge(ranges);
+    let answers: Vec<Bytes> = futures::stream::iter(requests.iter().cloned())
+        .map(|request| object.get(expected, request))
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    ranges
+        .iter()
+        .map(|range| {
+            if range.is_empty() {
+                return Ok(Bytes::new());
+            }
+            let i = requests.partition_point(|r| r.start <= range.start).saturating_sub(1);
+            let (Some(request), Some(answer)) = (requests.get(i), answers.get(i)) else {
+                return Err(Error::Internal("a range without its request".into()));
+            };
+            let at = |position: u64| position.checked_sub(request.start).and_then(|p| usize::try_from(p).ok());
+            match (at(range.start), at(range.end)) {
+                (Some(start), Some(end)) if end <= answer.len() => Ok(answer.slice(start..end)),
+                _ => Err(Error::Internal("a range outside its request".into())),
+            }
+        })
+        .collect()
+}
+
+/// Requests that cover all ranges that are not empty; sorted, disjoint, each range wholly inside one of them.
+fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted: Vec<_> = ranges.iter().filter(|r| !r.is_empty()).cloned().collect();
+    sorted.sort_unstable_by_key(|r| (r.start, r.end));
+    let mut requests: Vec<Range<u64>> = Vec::new();
+    for range in sorted {
+        match requests.last_mut() {
+            // What begins inside a request must end inside it, or the answer's slice would fall between two requests.
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            Some(last) if range.start - last.end <= GAP && range.end - last.start <= REQUEST => last.end = range.end,
+            _ => requests.push(range),
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn near_ranges_become_one_request_and_far_ones_do_not() {
+        assert_eq!(merge(&[100..200, 0..10, 200..300]), vec![0..300]);
+        assert_eq!(merge(&[0..10, 10 + GAP..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP]), vec![0..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP]);
+        assert_eq!(merge(&[0..REQUEST - 5, REQUEST - 5..REQUEST + 5]), vec![0..REQUEST - 5, REQUEST - 5..REQUEST + 5]);
+        assert_eq!(merge(&[7..7]), Vec::<Range<u64>>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn every_range_lies_in_one_request(ranges in prop::collection::vec((0u64..40_000_000, 0u64..3_000_000), 0..40)) {
+            let ranges: Vec<_> = ranges.into_iter().map(|(start, length)| start..start + length).collect();
+            let requests = merge(&ranges);
+            prop_assert!(requests.windows(2).all(|w| w[0].end <= w[1].start));
+            for range in ranges.iter().filter(|r| !r.is_empty()) {
+                prop_assert!(requests.iter().any(|r| r.start <= range.start && range.end <= r.end));
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Reading headers: a bounded cache of blocks in front of ranged requests, so that a format may ask for few bytes at a
+//! time. Bulk data does not go through here (see [`super::Objects::read_ranges`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+
+use super::store::Opened;
+use super::{ObjectVersion, over_the_end};
+use crate::{Error, Result};
+
+/// Bytes a block.
+const BLOCK: u64 = 64 * 1024;
+/// Blocks kept a reader: 64 MiB.
+const BLOCKS: usize = 1024;
+/// Reads of more bytes than this pass the cache by.
+const LARGE: u64 = 16 * 1024 * 1024;
+/// Requests under way at once for one read.
+const PARALLEL: usize = 8;
+
+/// Reads headers through a block cache. Cheap to clone; clones share the cache.
+#[derive(Debug, Clone)]
+pub struct ObjectReader {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    object: Opened,
+    version: ObjectVersion,
+    blocks: Mutex<Blocks>,
+    requests: AtomicU64,
+}
+
+/// Blocks by number, and the order in which they came.
+#[derive(Debug, Default)]
+struct Blocks {
+    by_number: HashMap<u64, Bytes>,
+    order: VecDeque<u64>,
+}
+
+impl Blocks {
+    fn insert(&mut self, number: u64, bytes: Bytes) {
+        if self.by_number.insert(number, bytes).is_none() {
+            self.order.push_back(number);
+        }
+        while self.order.len() > BLOCKS {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_number.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl ObjectReader {
+    pub(super) fn new(object: Opened, version: ObjectVersion) -> ObjectReader {
+        ObjectReader { inner: Arc::new(Inner { object, version, blocks: Mutex::default(), requests: AtomicU64::new(0) }) }
+    }
+
+    /// Canonical path or URL.
+    pub fn location(&self) -> &str {
+        self.inner.object.location()
+    }
+
+    /// The version opened; every read is of this version.
+    pub fn version(&self) -> &ObjectVersion {
+        &self.inner.version
+    }
+
+    /// Bytes in the object.
+    pub fn size(&self) -> u64 {
+        self.inner.version.size
+    }
+
+    /// Ranged requests sent so far.
+    pub fn requests(&self) -> u64 {
+        self.inner.requests.load(Ordering::Relaxed)
+    }
+
+    /// Exactly these bytes.
+    ///
+    /// Errors: [`Error::Data`] with the range when it reaches over the object's end; [`Error::Changed`] when the object
+    /// is no longer the one that was opened.
+    pub async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        if range.start > range.end || range.end > self.size() {
+            return Err(over_the_end(self.location(), &range, self.size()));
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        if range.end - range.start > LARGE {
+            return self.request(range).await;
+        }
+        let (first, last) = (range.start / BLOCK, (range.end - 1) / BLOCK);
+        let mut have: Vec<Option<Bytes>> = {
+            let blocks = self.inner.blocks.lock();
+            (first..=last).map(|number| blocks.by_number.get(&number).cloned()).collect()
+        };
+        let fetched: Vec<(Range<u64>, Bytes)> = futures::stream::iter(missing_runs(&have))
+            .map(|run| async move {
+                let bytes = (first + run.start) * BLOCK..((first + run.end) * BLOCK).min(self.size());
+                self.request(bytes).await.map(|b| (run, b))
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        for (run, bytes) in fetched {
+            let mut blocks = self.inner.blocks.lock();
+            for i in run.clone() {
+                let start = ((i - run.start) * BLOCK) as usize;
+                let block = bytes.slice(start..bytes.len().min(start + BLOCK as usize));
+                // A copy, so that a block that stays does not keep its whole run in memory.
+                let kept = if run.end - run.start > 1 { Bytes::copy_from_slice(&block) } else { block.clone() };
+                blocks.insert(first + i, kept);
+                if let Some(slot) = have.get_mut(i as usize) {
+                    *slot = Some(block);
+                }
+            }
+        }
+        self.join(&have, range.start - first * BLOCK, range.end - range.start)
+    }
+
+    /// `length` bytes from `skip` on, out of consecutive blocks.
+    fn join(&self, blocks: &[Option<Bytes>], skip: u64, length: u64) -> Result<Bytes> {
+        let (skip, length) = (skip as usize, length as usize);
+        if let [Some(block)] = blocks
+            && skip + length <= block.len()
+        {
+            return Ok(block.slice(skip..skip + length));
+        }
+        let mut joined = BytesMut::with_capacity(skip + length);
+        for block in blocks.iter().flatten() {
+            joined.extend_from_slice(block);
+        }
+        if joined.len() < skip + length {
+            return Err(Error::Internal(format!("{}: blocks of a read are missing", self.location())));
+        }
+        Ok(joined.freeze().slice(skip..skip + length))
+    }
+
+    async fn request(&self, range: Range<u64>) -> Result<Bytes> {
+        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        self.inner.object.get(&self.inner.version, range).await
+    }
+}
+
+/// Runs of consecutive missing blocks, as positions in `have`.
+fn missing_runs(have: &[Option<Bytes>]) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for (i, _) in have.iter().enumerate().filter(|(_, b)| b.is_none()) {
+        let i = i as u64;
+        match runs.last_mut() {
+            Some(run) if run.end == i => run.end = i + 1,
+            _ => runs.push(i..i + 1),
+        }
+    }
+    runs
+}
