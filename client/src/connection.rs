@@ -1,0 +1,219 @@
+//! The Flight SQL calls: a query's FlightInfo, its streams from every endpoint, updates, and prepared statements for parameters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::Schema;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any,
+    CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, DoPutUpdateResult,
+    ProstMessageExt,
+};
+use arrow_flight::{Action, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use prost::Message;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::value::{Value, to_batch};
+use crate::wire::{FORM_ARRAY, FORM_HEADER};
+use crate::{Batches, Error, Result};
+
+/// Location that means "fetch it on the connection that you have" (Flight's specification).
+const REUSE_CONNECTION: &str = "arrow-flight-reuse-connection://";
+
+/// A FlightInfo carries every coordinate of irregular axes, and a batch some MiB; tonic's 4 MiB would refuse both.
+const MAX_MESSAGE: usize = usize::MAX;
+
+/// HTTP/2 window: what may be in flight unread. Large enough that loopback and long lines both run at full speed.
+const WINDOW: u32 = 16 << 20;
+
+/// How an answer is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One row per cell or group.
+    Rows,
+    /// One row per tile.
+    Array,
+}
+
+/// An open HTTP/2 channel to one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    flight: FlightServiceClient<Channel>,
+    url: Arc<str>,
+}
+
+impl Connection {
+    /// Connects to `grpc://host:port`.
+    pub(crate) async fn open(url: &str) -> Result<Connection> {
+        let rest = match url.split_once("://") {
+            Some(("grpc" | "grpc+tcp" | "http", rest)) => rest,
+            Some((scheme, _)) => {
+                return Err(Error::connection(format!("'{url}': the scheme '{scheme}' is not supported; use grpc://host:port")));
+            }
+            None => url,
+        };
+        let address = rest.split('/').next().unwrap_or(rest);
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|e| Error::connection(format!("'{url}' is not an address like grpc://host:port: {e}")))?
+            .connect_timeout(Duration::from_secs(20))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
+        let channel = endpoint.connect().await.map_err(|e| {
+            let cause = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source()).last().map(ToString::to_string);
+            Error::connection(format!("cannot connect to {url}: {}", cause.unwrap_or_default()))
+        })?;
+        let flight = FlightServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        Ok(Connection { flight, url: url.into() })
+    }
+
+    /// Plans a query on the server.
+    pub(crate) async fn query(&self, text: &str, parameters: &[Value], form: Form) -> Result<(Connection, FlightInfo)> {
+        let command = if parameters.is_empty() {
+            CommandStatementQuery { query: text.to_owned(), transaction_id: None }.as_any()
+        } else {
+            let handle = self.prepare(text, form).await?;
+            let bound = self.bind(&handle, parameters, form).await;
+            let command = CommandPreparedStatementQuery { prepared_statement_handle: bound?.unwrap_or_else(|| handle.clone()) }.as_any();
+            let info = self.flight_info(command.encode_to_vec(), form).await;
+            // The ticket stands for itself; the server lets go of the statement. Its failure cannot change the answer.
+            let closing = ActionClosePreparedStatementRequest { prepared_statement_handle: handle };
+            let _ = self.action("ClosePreparedStatement", closing.as_any().encode_to_vec(), form).await;
+            return Ok((self.clone(), info?));
+        };
+        Ok((self.clone(), self.flight_info(command.encode_to_vec(), form).await?))
+    }
+
+    /// The streams of all endpoints: in order where the server says that order matters, else as they come.
+    pub(crate) async fn fetch(&self, info: FlightInfo, form: Form) -> Result<Batches> {
+        let ordered = info.ordered;
+        let declared = if info.schema.is_empty() { None } else { Some(info.clone().try_decode_schema()?) };
+        let mut streams = Vec::with_capacity(info.endpoint.len());
+        for endpoint in info.endpoint {
+            streams.push(self.endpoint_stream(endpoint, form).await?);
+        }
+        let schema = match declared {
+            Some(schema) => Arc::new(schema),
+            None => match streams.first_mut() {
+                // The schema is the first message of every stream.
+                Some(first) => first.known_schema().await?,
+                None => Arc::new(Schema::empty()),
+            },
+        };
+        let batches = streams.into_iter().map(|s| s.into_stream().boxed());
+        if ordered {
+            Ok(Batches::new(schema, stream::iter(batches).flatten()))
+        } else {
+            Ok(Batches::new(schema, stream::select_all(batches)))
+        }
+    }
+
+    /// Runs a statement for its effect.
+    pub(crate) async fn update(&self, text: &str) -> Result<Option<u64>> {
+        let command = CommandStatementUpdate { query: text.to_owned(), transaction_id: None };
+        let message = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(command.as_any().encode_to_vec()));
+        let mut results = self.flight.clone().do_put(stream::iter([message])).await?.into_inner();
+        let Some(result) = results.message().await? else { return Ok(None) };
+        let result = DoPutUpdateResult::decode(result.app_metadata).map_err(|e| Error::answer(e.to_string()))?;
+        // Everything is done when the stream ends, also an error that comes late.
+        while results.message().await?.is_some() {}
+        Ok(u64::try_from(result.record_count).ok())
+    }
+
+    async fn flight_info(&self, command: Vec<u8>, form: Form) -> Result<FlightInfo> {
+        let request = with_form(Request::new(FlightDescriptor::new_cmd(command)), form);
+        Ok(self.flight.clone().get_flight_info(request).await?.into_inner())
+    }
+
+    async fn endpoint_stream(&self, endpoint: FlightEndpoint, form: Form) -> Result<EndpointStream> {
+        let ticket = endpoint.ticket.ok_or_else(|| Error::answer("an endpoint has no ticket"))?;
+        let here =
+            endpoint.location.is_empty() || endpoint.location.iter().any(|l| l.uri.starts_with(REUSE_CONNECTION) || *l.uri == *self.url);
+        let mut failed = None;
+        if !here {
+            for location in &endpoint.location {
+                match Box::pin(Connection::open(&location.uri)).await {
+                    Ok(node) => return node.do_get(ticket, form).await,
+                    Err(e) => failed = Some(e),
+                }
+            }
+        }
+        match failed {
+            Some(e) => Err(e),
+            None => self.do_get(ticket, form).await,
+        }
+    }
+
+    async fn do_get(&self, ticket: Ticket, form: Form) -> Result<EndpointStream> {
+        let response = self.flight.clone().do_get(with_form(Request::new(ticket), form)).await?;
+        let stream = FlightRecordBatchStream::new_from_flight_data(response.into_inner().map_err(Into::into));
+        Ok(EndpointStream { first: None, stream })
+    }
+
+    async fn prepare(&self, text: &str, form: Form) -> Result<Bytes> {
+        let request = ActionCreatePreparedStatementRequest { query: text.to_owned(), transaction_id: None };
+        let body = self.action("CreatePreparedStatement", request.as_any().encode_to_vec(), form).await?;
+        let body = body.ok_or_else(|| Error::answer("CreatePreparedStatement returned nothing"))?;
+        let any = Any::decode(body).map_err(|e| Error::answer(e.to_string()))?;
+        let result: Option<ActionCreatePreparedStatementResult> = any.unpack()?;
+        Ok(result.ok_or_else(|| Error::answer("CreatePreparedStatement returned something else"))?.prepared_statement_handle)
+    }
+
+    /// Sends the parameters; a server without state answers with a new handle that holds them.
+    async fn bind(&self, handle: &Bytes, parameters: &[Value], form: Form) -> Result<Option<Bytes>> {
+        let command = CommandPreparedStatementQuery { prepared_statement_handle: handle.clone() };
+        let batch = to_batch(parameters)?;
+        let messages: Vec<FlightData> = FlightDataEncoderBuilder::new()
+            .with_flight_descriptor(Some(FlightDescriptor::new_cmd(command.as_any().encode_to_vec())))
+            .with_schema(batch.schema())
+            .build(stream::iter([Ok(batch)]))
+            .try_collect()
+            .await?;
+        let request = with_form(Request::new(stream::iter(messages)), form);
+        let mut results = self.flight.clone().do_put(request).await?.into_inner();
+        let Some(result) = results.message().await? else { return Ok(None) };
+        let result = DoPutPreparedStatementResult::decode(result.app_metadata).map_err(|e| Error::answer(e.to_string()))?;
+        Ok(result.prepared_statement_handle)
+    }
+
+    async fn action(&self, name: &str, body: Vec<u8>, form: Form) -> Result<Option<Bytes>> {
+        let request = with_form(Request::new(Action { r#type: name.to_owned(), body: body.into() }), form);
+        let mut results = self.flight.clone().do_action(request).await?.into_inner();
+        Ok(results.message().await?.map(|r| r.body))
+    }
+}
+
+/// One endpoint's answer, with room for a batch that was read early for its schema.
+struct EndpointStream {
+    first: Option<arrow::record_batch::RecordBatch>,
+    stream: FlightRecordBatchStream,
+}
+
+impl EndpointStream {
+    async fn known_schema(&mut self) -> Result<arrow::datatypes::SchemaRef> {
+        self.first = self.stream.next().await.transpose()?;
+        match (&self.first, self.stream.schema()) {
+            (Some(batch), _) => Ok(batch.schema()),
+            (None, Some(schema)) => Ok(schema.clone()),
+            (None, None) => Err(Error::answer("a stream ended before its schema")),
+        }
+    }
+
+    fn into_stream(self) -> impl futures::Stream<Item = Result<arrow::record_batch::RecordBatch>> {
+        stream::iter(self.first.map(Ok)).chain(self.stream.map_err(Error::from))
+    }
+}
+
+fn with_form<T>(mut request: Request<T>, form: Form) -> Request<T> {
+    if form == Form::Array {
+        request.metadata_mut().insert(FORM_HEADER, tonic::metadata::MetadataValue::from_static(FORM_ARRAY));
+    }
+    request
+}

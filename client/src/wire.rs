@@ -1,0 +1,19 @@
+//! Names that the server and its clients agree on, beyond Flight SQL itself.
+
+/// Request header that chooses the form of the answer: absent or `rows`, or [`FORM_ARRAY`].
+pub const FORM_HEADER: &str = "graticule-form";
+
+/// One row a tile instead of one row a cell.
+pub const FORM_ARRAY: &str = "array";
+
+/// Schema metadata key of array answers: JSON that describes axes, scalars, CRS and global attributes.
+pub const AXES_KEY: &str = "graticule.axes";
+
+/// Field metadata key of array answers: JSON of the variable's attributes.
+pub const ATTRIBUTES_KEY: &str = "graticule.attributes";
+
+/// Trailer of a failed call: line of the query's text, from 1.
+pub const LINE_HEADER: &str = "graticule-line";
+
+/// Trailer of a failed call: column in characters, from 1.
+pub const COLUMN_HEADER: &str = "graticule-column";
