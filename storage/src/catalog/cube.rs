@@ -61,6 +61,9 @@ pub struct Piece {
     pub array: u32,
     /// Where it lies, in the variable's own axes, in the cube's index space.
     pub extent: Extent,
+    /// The cell of the array that lies at the extent's origin, in the variable's own axes: zeros, unless only a part of
+    /// the array is used (overlapping or interleaved granules).
+    pub offset: Vec<u64>,
     /// Shape of its chunks, in the variable's own axes (1 along axes that the file lacks).
     pub chunk_shape: Vec<u64>,
     /// Bytes stored, all chunks together.
@@ -82,8 +85,10 @@ pub struct CubeVariable {
     pub time: Option<TimeUnit>,
     /// Attributes of the first granule that has it.
     pub attributes: Attributes,
-    /// Its parts, sorted by origin (C order).
+    /// Its parts, sorted by origin (C order); no two of them overlap.
     pub pieces: Vec<Piece>,
+    /// Cells of the longest piece along the first axis: bounds the search for pieces (see [`CubeVariable::new`]).
+    pub reach: u64,
 }
 
 /// A named set of variables on one grid.
@@ -104,10 +109,35 @@ pub struct Cube {
 }
 
 impl CubeVariable {
+    /// A variable on the axes at these positions of the grid; sorts the pieces.
+    pub fn new(name: impl Into<String>, axes: Vec<usize>, decoded: DataType, time: Option<TimeUnit>, mut pieces: Vec<Piece>) -> Self {
+        pieces.sort_by(|a, b| starts(&a.extent).cmp(starts(&b.extent)));
+        let reach = pieces.iter().filter_map(|p| p.extent.ranges().first()).map(|r| r.end.saturating_sub(r.start)).max().unwrap_or(0);
+        CubeVariable { name: name.into(), axes, decoded, time, attributes: Attributes::default(), pieces, reach }
+    }
+
     /// The Arrow type of its values.
     pub fn arrow_type(&self) -> ArrowType {
         value_type(self.decoded, self.time)
     }
+
+    /// The pieces that meet an extent (in the variable's own axes), found by binary search along the first axis.
+    pub fn pieces_meeting<'a>(&'a self, extent: &'a Extent) -> impl Iterator<Item = &'a Piece> + 'a {
+        let candidates = match extent.ranges().first() {
+            None => &self.pieces[..],
+            Some(first) => {
+                let start = |p: &Piece| p.extent.ranges().first().map_or(0, |r| r.start);
+                let low = self.pieces.partition_point(|p| start(p).saturating_add(self.reach) <= first.start);
+                let high = self.pieces.partition_point(|p| start(p) < first.end);
+                self.pieces.get(low..high).unwrap_or_default()
+            }
+        };
+        candidates.iter().filter(move |p| p.extent.intersection(extent).is_some())
+    }
+}
+
+fn starts(extent: &Extent) -> impl Iterator<Item = u64> + '_ {
+    extent.ranges().iter().map(|r| r.start)
 }
 
 impl Cube {
@@ -117,23 +147,51 @@ impl Cube {
     }
 
     /// Where chunks of any of these variables begin: one sorted list an axis of the grid, from 0 to the axis's length.
+    /// Tiles are made of whole intervals of these. Numbers of no variable are ignored.
     pub fn cuts(&self, variables: &[usize]) -> Vec<Vec<u64>> {
-        let mut cuts: Vec<std::collections::BTreeSet<u64>> =
-            self.grid.axes.iter().map(|a| std::collections::BTreeSet::from([0, a.len()])).collect();
-        for v in variables.iter().map(|&v| &self.variables[v]) {
+        // Granules share most of their ranges: each is expanded once.
+        let mut runs: Vec<Vec<Run>> = vec![Vec::new(); self.grid.axes.len()];
+        for v in variables.iter().filter_map(|&v| self.variables.get(v)) {
             for piece in &v.pieces {
-                for (d, &axis) in v.axes.iter().enumerate() {
-                    let range = piece.extent.range(d);
-                    cuts[axis].extend(range.clone().step_by(piece.chunk_shape[d].max(1) as usize));
-                    cuts[axis].insert(range.end);
+                for (d, (&axis, range)) in v.axes.iter().zip(piece.extent.ranges()).enumerate() {
+                    let chunk = piece.chunk_shape.get(d).copied().unwrap_or(1).max(1);
+                    let run = Run { start: range.start, end: range.end, chunk, phase: piece.offset.get(d).copied().unwrap_or(0) % chunk };
+                    if let Some(runs) = runs.get_mut(axis)
+                        && runs.last() != Some(&run)
+                    {
+                        runs.push(run);
+                    }
                 }
             }
         }
-        cuts.into_iter().map(|set| set.into_iter().collect()).collect()
+        runs.into_iter()
+            .zip(&self.grid.axes)
+            .map(|(mut runs, axis)| {
+                runs.sort_unstable();
+                runs.dedup();
+                let mut cuts = vec![0, axis.len()];
+                for run in runs {
+                    cuts.extend([run.start, run.end]);
+                    cuts.extend((run.start..run.end).skip((run.chunk - run.phase) as usize).step_by(run.chunk as usize));
+                }
+                cuts.sort_unstable();
+                cuts.dedup();
+                cuts
+            })
+            .collect()
     }
 
-    /// The pieces of a variable that meet an extent (in the variable's own axes).
+    /// The pieces of a variable that meet an extent (in the variable's own axes); none for a number of no variable.
     pub fn pieces_meeting<'a>(&'a self, variable: usize, extent: &'a Extent) -> impl Iterator<Item = &'a Piece> + 'a {
-        self.variables[variable].pieces.iter().filter(move |p| p.extent.intersection(extent).is_some())
+        self.variables.get(variable).into_iter().flat_map(move |v| v.pieces_meeting(extent))
     }
+}
+
+/// Chunk starts along one axis: every `chunk` cells, the first chunk of the run shortened by `phase`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    start: u64,
+    end: u64,
+    chunk: u64,
+    phase: u64,
 }

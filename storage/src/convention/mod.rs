@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::array::{Attributes, Axis, Encoding};
+use crate::array::{Attributes, Axis, DataType, Encoding};
 use crate::format::IndexedGranule;
 use crate::object::{ObjectReader, Objects};
 use crate::{Error, Result};
@@ -38,4 +38,16 @@ pub struct Described {
 /// Applies the conventions to a granule; reads the values of coordinate variables.
 pub async fn describe(_objects: &Objects, _object: &ObjectReader, _granule: &IndexedGranule) -> Result<Described> {
     Err(Error::Internal("conventions: not built yet".into()))
+}
+
+/// The rule from stored cells of one array to values: packing, missing data, unsignedness. Times stay numbers in the file's
+/// units (see [`time_encoding_of`]); an index of no array gives the identity of bytes.
+pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
+    Encoding::identity(granule.arrays.get(array).map_or(DataType::UInt8, |a| a.metadata.data_type))
+}
+
+/// For an array whose units are times since an instant in a real-world calendar: the encoding whose values are instants in
+/// microseconds; `None` for all others.
+pub fn time_encoding_of(_granule: &IndexedGranule, _array: usize) -> Option<Encoding> {
+    None
 }
