@@ -5,7 +5,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::array::ByteOrder;
-use crate::Result;
+use crate::{Error, Result};
+
+mod chain;
+mod deflate;
+mod fletcher32;
+mod float_predictor;
+mod horizontal_predictor;
+mod interleave;
+mod lzw;
+mod packbits;
+mod shuffle;
+#[cfg(test)]
+mod tests;
 
 /// One step of an array's encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +90,10 @@ impl Codec {
 /// that decodes to anything else is an error; nothing larger than what the chain can need is ever allocated.
 /// Errors carry what was expected and found; the caller adds object and byte range.
 pub fn decode_chunk(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: usize) -> Result<Vec<u8>> {
-    let _ = (codecs, skip, stored, decoded_len);
-    Err(crate::Error::Internal("codecs: not built yet".into()))
+    chain::decode(codecs, skip, stored, decoded_len)
+}
+
+/// Bytes that could not be decoded; the caller, who knows the object and the range, replaces `chunk`.
+fn damaged(what: impl Into<String>) -> Error {
+    Error::data("chunk", what)
 }

@@ -1,0 +1,217 @@
+//! Runs a chain of codecs backwards: works out the length after each step, keeps intermediate bytes in buffers of the
+//! thread, and lets the last step that needs a new buffer write straight into the result.
+
+use std::cell::RefCell;
+
+use super::{Codec, damaged, deflate, fletcher32, float_predictor, horizontal_predictor, interleave, lzw, packbits, shuffle};
+use crate::Result;
+
+/// Buffers larger than this are not kept for the next chunk.
+const LARGEST_SPARE: usize = 32 << 20;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes between two steps.
+enum Held<'a> {
+    Stored(&'a [u8]),
+    /// A buffer of the thread and the bytes used of it.
+    Spare(Vec<u8>, usize),
+    Owned(Vec<u8>),
+}
+
+impl Held<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Held::Stored(b) => b,
+            Held::Spare(b, n) => b.get(..*n).unwrap_or(b),
+            Held::Owned(b) => b,
+        }
+    }
+
+    fn give_back(self) {
+        if let Held::Spare(b, _) = self
+            && b.capacity() <= LARGEST_SPARE
+        {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < 2 {
+                    spare.push(b);
+                }
+            });
+        }
+    }
+
+    fn into_vec(self) -> Vec<u8> {
+        if let Held::Owned(b) = self {
+            return b;
+        }
+        let copy = self.bytes().to_vec();
+        self.give_back();
+        copy
+    }
+}
+
+/// A buffer of the thread of at least `len` bytes.
+fn spare(len: usize) -> Vec<u8> {
+    let mut b = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if b.len() < len {
+        b.resize(len, 0);
+    }
+    b
+}
+
+/// See [`super::decode_chunk`].
+pub(super) fn decode(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: usize) -> Result<Vec<u8>> {
+    let applied = codecs.iter().enumerate().filter(|(i, _)| !matches!(skip.checked_shr(*i as u32), Some(s) if s & 1 == 1));
+    // In encoding order: each codec with the length that undoing it must give, unknown behind a compressor.
+    let mut steps: Vec<(&Codec, Option<usize>)> = Vec::with_capacity(codecs.len());
+    let mut length = Some(decoded_len);
+    for (_, codec) in applied {
+        steps.push((codec, length));
+        length = match length {
+            Some(n) => encoded_len(codec, n)?,
+            None => None,
+        };
+    }
+    if let Some(expected) = length {
+        exactly("stored", expected, stored.len())?;
+    }
+    // The step, counted from the front, that writes the result.
+    let last_new = steps.iter().position(|(c, _)| needs_new_buffer(c));
+    let mut held = Held::Stored(stored);
+    for (i, &(codec, expected)) in steps.iter().enumerate().rev() {
+        // Behind a compressor (a chunk compressed twice) nothing but the next known length bounds the bytes.
+        let known = steps[..i].iter().rev().find_map(|s| s.1).unwrap_or(decoded_len);
+        held = undo(codec, held, expected, known, last_new == Some(i))?;
+    }
+    let decoded = held.into_vec();
+    exactly("decoded", decoded_len, decoded.len())?;
+    Ok(decoded)
+}
+
+/// Bytes that `decoded` bytes have once encoded; `None` for compressors.
+fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
+    let too_large = || damaged(format!("{}: {decoded} bytes are too many", codec.name()));
+    match codec {
+        Codec::Deflate | Codec::Lzw | Codec::PackBits => Ok(None),
+        Codec::Shuffle { .. } | Codec::HorizontalPredictor { .. } | Codec::FloatPredictor { .. } => Ok(Some(decoded)),
+        Codec::Fletcher32 => decoded.checked_add(fletcher32::LENGTH).map(Some).ok_or_else(too_large),
+        Codec::Interleave { samples, .. } => decoded.checked_mul(*samples as usize).map(Some).ok_or_else(too_large),
+    }
+}
+
+fn needs_new_buffer(codec: &Codec) -> bool {
+    matches!(codec, Codec::Deflate | Codec::Lzw | Codec::PackBits | Codec::Shuffle { .. } | Codec::Interleave { .. })
+}
+
+fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(damaged(format!("{what}: expected {expected} bytes, found {found}"))) }
+}
+
+/// Undoes one codec. `expected` is the length that it must give, where known; otherwise it may give little more than
+/// `known`, the length after the next step for which one is known. `last`: write into a buffer that becomes the result.
+fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize, last: bool) -> Result<Held<'a>> {
+    match *codec {
+        Codec::Deflate => compressed(codec, held, expected, known, last, deflate::LARGEST_RATIO, deflate::undo),
+        Codec::Lzw => compressed(codec, held, expected, known, last, lzw::LARGEST_RATIO, lzw::undo),
+        Codec::PackBits => compressed(codec, held, expected, known, last, packbits::LARGEST_RATIO, packbits::undo),
+        Codec::Shuffle { element } => {
+            let element = not_zero(codec, element)?;
+            let n = held.bytes().len();
+            Ok(into_new(held, n, last, |input, output| shuffle::undo(input, output, element)))
+        }
+        Codec::Interleave { samples, sample, element } => {
+            let (all, pixel) = (not_zero(codec, samples)?, not_zero(codec, element)?);
+            let (bytes, found) = (all.saturating_mul(pixel), held.bytes().len());
+            if sample >= samples || !found.is_multiple_of(bytes) {
+                return Err(damaged(format!("interleave: {found} bytes are not whole pixels of {samples} samples of {element} bytes")));
+            }
+            Ok(into_new(held, found / all, last, |input, output| interleave::undo(input, output, all, sample as usize, pixel)))
+        }
+        Codec::Fletcher32 => {
+            let n = fletcher32::verify(held.bytes())?;
+            Ok(match held {
+                Held::Stored(b) => Held::Stored(b.get(..n).unwrap_or_default()),
+                Held::Spare(b, _) => Held::Spare(b, n),
+                Held::Owned(mut b) => {
+                    b.truncate(n);
+                    Held::Owned(b)
+                }
+            })
+        }
+        Codec::HorizontalPredictor { row, samples, element, order } => {
+            if !matches!(element, 1 | 2 | 4 | 8) {
+                return Err(damaged(format!("predictor2: samples of {element} bytes")));
+            }
+            let (row, samples) = rows(codec, row, samples, element, held.bytes().len())?;
+            Ok(in_place(held, |data| horizontal_predictor::undo(data, row, samples, element as usize, order)))
+        }
+        Codec::FloatPredictor { row, samples, element } => {
+            let (row, samples) = rows(codec, row, samples, element, held.bytes().len())?;
+            Ok(in_place(held, |data| float_predictor::undo(data, row, samples, element as usize)))
+        }
+    }
+}
+
+fn not_zero(codec: &Codec, n: u32) -> Result<usize> {
+    if n == 0 { Err(damaged(format!("{}: a size of 0", codec.name()))) } else { Ok(n as usize) }
+}
+
+/// Row and pixel length of a predictor, when `found` bytes are whole rows.
+fn rows(codec: &Codec, row: u32, samples: u32, element: u32, found: usize) -> Result<(usize, usize)> {
+    let (row, samples, element) = (not_zero(codec, row)?, not_zero(codec, samples)?, not_zero(codec, element)?);
+    if !row.checked_mul(element).is_some_and(|bytes| found.is_multiple_of(bytes)) {
+        return Err(damaged(format!("{}: {found} bytes are not whole rows of {row} samples of {element} bytes", codec.name())));
+    }
+    Ok((row, samples))
+}
+
+fn in_place<'a>(held: Held<'a>, change: impl FnOnce(&mut [u8])) -> Held<'a> {
+    match held {
+        Held::Spare(mut b, n) => {
+            change(b.get_mut(..n).unwrap_or_default());
+            Held::Spare(b, n)
+        }
+        Held::Stored(_) | Held::Owned(_) => {
+            let mut b = held.into_vec();
+            change(&mut b);
+            Held::Owned(b)
+        }
+    }
+}
+
+fn into_new<'a>(held: Held<'a>, length: usize, last: bool, write: impl FnOnce(&[u8], &mut [u8])) -> Held<'a> {
+    let mut b = if last { vec![0; length] } else { spare(length) };
+    write(held.bytes(), b.get_mut(..length).unwrap_or_default());
+    held.give_back();
+    if last { Held::Owned(b) } else { Held::Spare(b, length) }
+}
+
+fn compressed<'a>(
+    codec: &Codec,
+    held: Held<'a>,
+    expected: Option<usize>,
+    known: usize,
+    last: bool,
+    largest_ratio: usize,
+    decompress: fn(&[u8], &mut [u8]) -> Result<usize>,
+) -> Result<Held<'a>> {
+    let input = held.bytes();
+    let most = input.len().saturating_mul(largest_ratio);
+    // What was compressed again grew by next to nothing the first time.
+    let capacity = expected.unwrap_or_else(|| (known + known / 8).saturating_add(4096).min(most));
+    if capacity > most {
+        // Checked before anything of that size is allocated.
+        let (name, found) = (codec.name(), input.len());
+        return Err(damaged(format!("{name}: expected {capacity} bytes, but {found} stored bytes hold at most {most}")));
+    }
+    let mut b = if last && expected.is_some() { vec![0; capacity] } else { spare(capacity) };
+    let found = decompress(input, b.get_mut(..capacity).unwrap_or_default());
+    held.give_back();
+    let found = found?;
+    if let Some(expected) = expected {
+        exactly(codec.name(), expected, found)?;
+    }
+    Ok(if last && expected.is_some() { Held::Owned(b) } else { Held::Spare(b, found) })
+}

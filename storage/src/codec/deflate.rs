@@ -1,0 +1,41 @@
+//! zlib streams (RFC 1950) by libdeflate, one decompressor a thread. It checks the stream's Adler-32 itself.
+
+use std::cell::RefCell;
+
+use libdeflater::{DecompressionError, Decompressor};
+
+use super::damaged;
+use crate::Result;
+
+/// Bytes that one stored byte can become at most: RFC 1951's longest match (258) in its shortest code (2 bits).
+pub(super) const LARGEST_RATIO: usize = 1032;
+
+thread_local! {
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
+
+/// Inflates `input` into `output` and gives the number of bytes written; a stream that holds more than `output` is an error.
+pub(super) fn undo(input: &[u8], output: &mut [u8]) -> Result<usize> {
+    DECOMPRESSOR.with_borrow_mut(|d| d.zlib_decompress(input, output)).map_err(|e| match e {
+        DecompressionError::BadData => damaged(format!("deflate: {} stored bytes are not a whole, valid zlib stream", input.len())),
+        DecompressionError::InsufficientSpace => damaged(format!("deflate: expected {} bytes, found more", output.len())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Python: `zlib.compress(b"graticule " * 3, 9)`.
+    const STREAM: [u8; 20] = [
+        0x78, 0xda, 0x4b, 0x2f, 0x4a, 0x2c, 0xc9, 0x4c, 0x2e, 0xcd, 0x49, 0x55, 0x48, 0xc7, 0x4d, 0x03, 0x00, 0xbe, 0xb3, 0x0c,
+    ];
+
+    #[test]
+    fn names_a_broken_stream_and_a_stream_that_is_too_long() {
+        let e = undo(&STREAM[..10], &mut [0; 30]).unwrap_err().to_string();
+        assert!(e.contains("not a whole, valid zlib stream"), "{e}");
+        let e = undo(&super::super::tests::zlib(&[7; 100]), &mut [0; 99]).unwrap_err().to_string();
+        assert!(e.contains("expected 99 bytes, found more"), "{e}");
+    }
+}
