@@ -20,7 +20,10 @@ pub(super) fn undo(mut input: &[u8], output: &mut [u8]) -> Result<usize> {
                 let count = usize::from(head) + 1;
                 let used = count.min(space.len());
                 let Some(literal) = rest.get(..used) else {
-                    return Err(damaged(format!("packbits: expected {count} literal bytes after {written} of {whole}, found {}", rest.len())));
+                    return Err(damaged(format!(
+                        "packbits: expected {count} literal bytes after {written} of {whole}, found {}",
+                        rest.len()
+                    )));
                 };
                 space[..used].copy_from_slice(literal);
                 written += used;
@@ -53,8 +56,8 @@ mod tests {
         let mut out = [0; 24];
         assert_eq!(undo(&packed, &mut out).unwrap(), 24);
         let expected = [
-            0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
-            0xaa, 0xaa,
+            0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+            0xaa, 0xaa, 0xaa,
         ];
         assert_eq!(out, expected);
     }

@@ -89,8 +89,12 @@ fn any_codec() -> impl Strategy<Value = Codec> {
         Just(Codec::Lzw),
         Just(Codec::PackBits),
         e.clone().prop_map(|element| Codec::Shuffle { element }),
-        (0u32..40, n.clone(), e.clone(), order)
-            .prop_map(|(row, samples, element, order)| Codec::HorizontalPredictor { row, samples, element, order }),
+        (0u32..40, n.clone(), e.clone(), order).prop_map(|(row, samples, element, order)| Codec::HorizontalPredictor {
+            row,
+            samples,
+            element,
+            order
+        }),
         (0u32..40, n.clone(), e.clone()).prop_map(|(row, samples, element)| Codec::FloatPredictor { row, samples, element }),
         (n.clone(), n, e).prop_map(|(samples, sample, element)| Codec::Interleave { samples, sample, element }),
     ]
