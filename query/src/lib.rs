@@ -8,9 +8,14 @@
 //!
 //! This room opens no socket and starts no process.
 
+mod catalog;
+mod dense;
 mod error;
+mod optimizer;
 mod result;
 mod session;
+mod table;
+mod view;
 
 pub use error::{ErrorKind, QueryError};
 pub use result::Form;

@@ -1,0 +1,211 @@
+//! [`CubeExec`]: the one leaf that reads cubes. It holds a view, a tile program, and what becomes of the cells: rows, a
+//! reduction, or tensors.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use graticule_storage::read::{Reader, TileRequest};
+
+use super::program::{Program, Step};
+use super::reduce::{BlockGrid, Reduction, Split};
+use super::stream::{self, Queue};
+use super::tensor::TensorLayout;
+use super::tiles::TileGrid;
+use crate::view::View;
+
+/// Reads a view of a cube tile by tile.
+#[derive(Debug)]
+pub(crate) struct CubeExec {
+    /// What runs; shared with the streams.
+    pub plan: Arc<LeafPlan>,
+    properties: Arc<PlanProperties>,
+    queue: parking_lot::Mutex<Queue>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// Everything that a stream of a [`CubeExec`] needs.
+#[derive(Clone)]
+pub(crate) struct LeafPlan {
+    /// Reads tiles.
+    pub reader: Reader,
+    /// What is seen of the cube.
+    pub view: Arc<View>,
+    /// What happens to the cells.
+    pub program: Program,
+    /// Set when cells are reduced to groups.
+    pub reduction: Option<Arc<Reduction>>,
+    /// Set when the answer is in array form.
+    pub tensors: Option<Arc<TensorLayout>>,
+    /// Rows wanted at most.
+    pub fetch: Option<usize>,
+    /// Tiles, from the index alone.
+    pub tiles: Arc<TileGrid>,
+    /// Blocks of the reduction.
+    pub blocks: Option<Arc<BlockGrid>>,
+    /// Streams side by side.
+    pub partitions: usize,
+}
+
+impl fmt::Debug for LeafPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeafPlan").field("cube", &self.view.cube.name).field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+impl LeafPlan {
+    /// A leaf that reads the columns of `program` and gives rows.
+    pub fn scan(reader: Reader, view: Arc<View>, program: Program, fetch: Option<usize>, partitions: usize) -> LeafPlan {
+        let tiles = Arc::new(TileGrid::new(&view, &program.variables()));
+        LeafPlan { reader, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions }
+    }
+
+    /// What comes out.
+    pub fn schema(&self) -> SchemaRef {
+        match (&self.tensors, &self.reduction) {
+            (Some(tensors), _) => tensors.schema.clone(),
+            (None, Some(reduction)) => reduction.output_schema(),
+            (None, None) => self.program.schema(),
+        }
+    }
+
+    /// Every tile's request.
+    pub fn requests(&self) -> Vec<TileRequest> {
+        let variables = self.program.variables();
+        (0..self.tiles.len()).map(|i| TileRequest { extent: self.tiles.tile(i).cube_extent(), variables: variables.clone() }).collect()
+    }
+}
+
+impl CubeExec {
+    /// The leaf of a plan.
+    pub fn new(plan: LeafPlan) -> CubeExec {
+        let units = plan.blocks.as_ref().filter(|_| plan.reduction.as_ref().is_some_and(|r| r.split == Split::Output)).map_or(plan.tiles.len(), |b| b.len());
+        let partitions = plan.partitions.min(units).max(1);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(plan.schema()),
+            Partitioning::UnknownPartitioning(partitions),
+            if plan.reduction.is_some() { EmissionType::Final } else { EmissionType::Incremental },
+            Boundedness::Bounded,
+        );
+        CubeExec { plan: Arc::new(plan), properties: Arc::new(properties), queue: Default::default(), metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// What EXPLAIN says of the leaf.
+    fn describe(&self) -> String {
+        let plan = &self.plan;
+        let shape: Vec<String> = plan
+            .view
+            .cube
+            .grid
+            .axes
+            .iter()
+            .zip(&plan.view.axes)
+            .map(|(axis, seen)| format!("{}: {} of {}", axis.name, seen.len(), axis.len()))
+            .collect();
+        let mut text = format!("cube={}, cells=[{}]", plan.view.cube.name, shape.join(", "));
+        let columns: Vec<&str> = plan.program.read_schema.fields().iter().map(|f| f.name().as_str()).collect();
+        text += &format!(", read=[{}]", columns.join(", "));
+        for step in &plan.program.steps {
+            text += &match step {
+                Step::Mask(e) => format!(", mask={e}"),
+                Step::Map { exprs, .. } => format!(", map=[{}]", list(exprs)),
+            };
+        }
+        if let Some(reduction) = &plan.reduction {
+            let names: Vec<&str> = reduction.schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let (keys, values) = names.split_at(reduction.groups.keys.len());
+            text += &format!(
+                ", dense reduce=[{}] by=[{}] groups={} split={}",
+                values.join(", "),
+                keys.join(", "),
+                reduction.groups.len(),
+                if reduction.split == Split::Output { "output" } else { "input" },
+            );
+        }
+        if plan.tensors.is_some() {
+            text += ", form=array";
+        }
+        if let Some(n) = plan.fetch {
+            text += &format!(", fetch={n}");
+        }
+        text += &format!(", tiles={}", plan.tiles.len());
+        let of_all = plan.program.variables().iter().flat_map(|&v| &plan.view.cube.variables[v].pieces).map(|p| p.stored_bytes).sum::<u64>();
+        match plan.reader.estimate(&plan.view.cube, &plan.requests()) {
+            Ok(e) => text + &format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
+            Err(e) => text + &format!(", chunks=unknown ({e})"),
+        }
+    }
+}
+
+fn list(exprs: &[Arc<dyn PhysicalExpr>]) -> String {
+    exprs.iter().map(|e| e.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl DisplayAs for CubeExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CubeExec: {}", self.describe())
+    }
+}
+
+impl ExecutionPlan for CubeExec {
+    fn name(&self) -> &str {
+        "CubeExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        let steps = self.plan.program.steps.iter().flat_map(|s| match s {
+            Step::Map { exprs, .. } => exprs.iter().collect::<Vec<_>>(),
+            Step::Mask(e) => vec![e],
+        });
+        let reduction = self.plan.reduction.iter().flat_map(|r| r.expressions());
+        for expr in steps.chain(reduction) {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let units = self.queue.lock().join(partition);
+        stream::run(self.plan.clone(), partition, units, context, &self.metrics)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        self.plan.reduction.is_none() && self.plan.tensors.is_none()
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        if !self.supports_limit_pushdown() {
+            return None;
+        }
+        Some(Arc::new(CubeExec::new(LeafPlan { fetch: limit, ..(*self.plan).clone() })))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.plan.fetch
+    }
+}

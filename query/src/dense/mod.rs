@@ -1,0 +1,15 @@
+//! Dense execution: cubes are read and computed tile by tile, with coordinates implied.
+//!
+//! * `tiles`: from a view to the boxes that are read.
+//! * `program`: what happens to the cells of a tile: read, map, mask.
+//! * `reduce`: keyed reductions: axis keys to groups, typed accumulators, state rows or final values.
+//! * `exec`: [`CubeExec`], the one leaf of DataFusion plans; `stream` drives its tiles; `tensor` writes array form.
+
+pub(crate) mod exec;
+pub(crate) mod program;
+pub(crate) mod reduce;
+pub(crate) mod stream;
+pub(crate) mod tensor;
+pub(crate) mod tiles;
+
+pub(crate) use exec::CubeExec;

@@ -1,0 +1,198 @@
+//! The tile program: what happens to the cells of one tile between reading and output. Maps keep cells where they are;
+//! masks mark cells as not selected, they do not move any.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use graticule_storage::read::Tile;
+
+use super::tiles::TileRef;
+use crate::view::{CubeColumn, View};
+
+/// One step over the cells of a tile.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// New columns from the old ones.
+    Map {
+        /// One expression a column of `schema`.
+        exprs: Vec<Arc<dyn PhysicalExpr>>,
+        /// What comes out.
+        schema: SchemaRef,
+    },
+    /// Only cells for which this is true go on.
+    Mask(Arc<dyn PhysicalExpr>),
+}
+
+/// Which columns a tile starts with, and the steps that follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// Columns read.
+    pub columns: Vec<CubeColumn>,
+    /// Their schema.
+    pub read_schema: SchemaRef,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// Columns over the cells of one tile (C order), and which cells are selected.
+#[derive(Debug, Clone)]
+pub(crate) struct Cells {
+    /// One row a cell.
+    pub batch: RecordBatch,
+    /// Selected cells; `None`: all.
+    pub mask: Option<BooleanBuffer>,
+}
+
+impl Program {
+    /// A program that only reads.
+    pub fn read(view: &View, columns: Vec<CubeColumn>) -> Program {
+        let read_schema = view.schema(&columns);
+        Program { columns, read_schema, steps: vec![] }
+    }
+
+    /// Schema after the last map.
+    pub fn schema(&self) -> SchemaRef {
+        let last = self.steps.iter().rev().find_map(|s| if let Step::Map { schema, .. } = s { Some(schema) } else { None });
+        last.unwrap_or(&self.read_schema).clone()
+    }
+
+    /// Positions of the variables read, in the order of the tile's columns.
+    pub fn variables(&self) -> Vec<usize> {
+        self.columns.iter().filter_map(|c| if let CubeColumn::Variable(v) = c { Some(*v) } else { None }).collect()
+    }
+
+    /// An expression over the program's output as one over the columns read.
+    pub fn lower(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        self.lower_before(expr, self.steps.len())
+    }
+
+    /// An expression over what comes in at step `before` as one over the columns read.
+    pub fn lower_before(&self, expr: &Arc<dyn PhysicalExpr>, before: usize) -> Result<Arc<dyn PhysicalExpr>> {
+        let mut expr = expr.clone();
+        for step in self.steps[..before].iter().rev() {
+            if let Step::Map { exprs, .. } = step {
+                let replace = |e: Arc<dyn PhysicalExpr>| {
+                    Ok(match e.downcast_ref::<Column>() {
+                        // What takes the place of a column is not looked into: its columns are those of the step before.
+                        Some(c) => Transformed::new(exprs[c.index()].clone(), true, TreeNodeRecursion::Jump),
+                        None => Transformed::no(e),
+                    })
+                };
+                expr = expr.transform_down(replace).data()?;
+            }
+        }
+        Ok(expr)
+    }
+
+    /// True when some cell may be left out.
+    pub fn masks(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Mask(_)))
+    }
+
+    /// Runs the program on a tile that was read.
+    pub fn run(&self, view: &View, at: &TileRef<'_>, tile: Tile) -> Result<Cells> {
+        run_steps(&self.steps, Cells { batch: self.columns_of(view, at, tile)?, mask: None })
+    }
+
+    fn columns_of(&self, view: &View, at: &TileRef<'_>, tile: Tile) -> Result<RecordBatch> {
+        let shape = at.view_extent().shape();
+        let cells: u64 = shape.iter().product();
+        let picks = at.picks().map(UInt32Array::from);
+        let mut read = tile.columns.into_iter();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            arrays.push(match column {
+                CubeColumn::Axis(a) => {
+                    let seen = at.segments[*a].view.clone();
+                    let along = view.axes[*a].coordinates.slice(seen.start as usize, (seen.end - seen.start) as usize);
+                    broadcast(&along, &shape, *a)?
+                }
+                CubeColumn::Variable(_) => {
+                    let values = read.next().ok_or_else(|| DataFusionError::Internal("a tile lacks a column".into()))?;
+                    match &picks {
+                        Some(picks) => compute::take(&values, picks, None)?,
+                        None => values,
+                    }
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(cells as usize));
+        Ok(RecordBatch::try_new_with_options(self.read_schema.clone(), arrays, &options)?)
+    }
+}
+
+/// Runs steps one after the other.
+pub(crate) fn run_steps(steps: &[Step], mut cells: Cells) -> Result<Cells> {
+    for step in steps {
+        let rows = cells.batch.num_rows();
+        match step {
+            Step::Map { exprs, schema } => {
+                let arrays = exprs.iter().map(|e| evaluate(e, &cells)).collect::<Result<Vec<_>>>()?;
+                let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                cells.batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+            }
+            Step::Mask(expr) => {
+                let chosen = true_cells(&evaluate(expr, &cells)?)?;
+                cells.mask = Some(match cells.mask {
+                    Some(before) => &before & &chosen,
+                    None => chosen,
+                });
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// An expression over the selected cells. Cells that are not selected may hold anything, but never make it fail.
+pub(crate) fn evaluate(expr: &Arc<dyn PhysicalExpr>, cells: &Cells) -> Result<ArrayRef> {
+    let rows = cells.batch.num_rows();
+    match (expr.evaluate(&cells.batch), &cells.mask) {
+        (Ok(values), _) => values.into_array(rows),
+        (Err(_), Some(mask)) => {
+            let selection = BooleanArray::new(mask.clone(), None);
+            expr.evaluate_selection(&cells.batch, &selection)?.into_array(rows)
+        }
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The cells at which a predicate is true; NULL is not.
+pub(crate) fn true_cells(values: &ArrayRef) -> Result<BooleanBuffer> {
+    let values = values
+        .as_any()
+        .downcast_ref::<BooleanArray>()
+        .ok_or_else(|| DataFusionError::Internal(format!("a predicate gives {} instead of a boolean", values.data_type())))?;
+    Ok(match values.nulls() {
+        Some(nulls) => values.values() & nulls.inner(),
+        None => values.values().clone(),
+    })
+}
+
+/// Coordinates along axis `d` of a box of this shape (C order), one a cell.
+pub(crate) fn broadcast(along: &ArrayRef, shape: &[u64], d: usize) -> Result<ArrayRef> {
+    let n = shape[d] as usize;
+    let outer: usize = shape[..d].iter().product::<u64>() as usize;
+    let inner: usize = shape[d + 1..].iter().product::<u64>() as usize;
+    if outer == 1 && inner == 1 {
+        return Ok(along.clone());
+    }
+    let mut indices: Vec<u32> = Vec::with_capacity(outer * n * inner);
+    for i in 0..n as u32 {
+        indices.extend(std::iter::repeat_n(i, inner));
+    }
+    let block = indices.len();
+    for _ in 1..outer {
+        indices.extend_from_within(..block);
+    }
+    if outer == 0 {
+        indices.clear();
+    }
+    Ok(compute::take(along, &UInt32Array::from(indices), None)?)
+}

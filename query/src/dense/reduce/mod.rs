@@ -1,0 +1,105 @@
+//! Keyed reductions over tiles.
+//!
+//! A group key is a function of one axis, so the group of a cell is a sum of one number an axis: no hashing, no rows. Large
+//! outputs are split (every group is finished in one place: [`Split::Output`]), small ones split the input and merge states
+//! ([`Split::Input`]).
+
+mod accumulate;
+mod blocks;
+pub(crate) mod kernel;
+mod keys;
+mod state;
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+
+pub(crate) use accumulate::{Aggregate, Function};
+pub(crate) use blocks::{Block, BlockGrid};
+pub(crate) use keys::{AxisKey, GroupSpace};
+pub(crate) use state::Accumulators;
+
+use super::program::{Cells, Step, run_steps};
+
+/// How a reduction is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Split {
+    /// Every partition reduces some tiles over all groups and emits state rows, to be merged.
+    Input,
+    /// Every group is reduced whole, by one partition, and emitted as final values.
+    Output,
+}
+
+/// A reduction: keys, aggregates, and what happens to the groups afterwards.
+#[derive(Debug, Clone)]
+pub(crate) struct Reduction {
+    /// The groups: keys in `GROUP BY` order, the last one fastest.
+    pub groups: Arc<GroupSpace>,
+    /// What is computed for each group.
+    pub aggregates: Vec<Aggregate>,
+    /// How the work is shared out.
+    pub split: Split,
+    /// Keys, then state fields or final values.
+    pub schema: SchemaRef,
+    /// Steps over the finished groups (projection, HAVING); only with [`Split::Output`].
+    pub after: Vec<Step>,
+}
+
+impl Reduction {
+    /// Schema after the last step.
+    pub fn output_schema(&self) -> SchemaRef {
+        let last = self.after.iter().rev().find_map(|s| if let Step::Map { schema, .. } = s { Some(schema) } else { None });
+        last.unwrap_or(&self.schema).clone()
+    }
+
+    /// The expressions in it.
+    pub fn expressions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        let steps = self.after.iter().flat_map(|s| match s {
+            Step::Map { exprs, .. } => exprs.iter().collect::<Vec<_>>(),
+            Step::Mask(e) => vec![e],
+        });
+        self.aggregates.iter().flat_map(|a| a.argument.iter().chain(a.filter.iter())).chain(steps)
+    }
+
+    /// The groups of `block` as cells: keys, states or finals, steps applied. Groups without any cell are masked out.
+    pub fn finish(&self, block: &Block, state: Accumulators) -> Result<Cells> {
+        let mut arrays: Vec<ArrayRef> = self.groups.key_columns(block)?;
+        let present = state.present();
+        for aggregate in state.columns {
+            arrays.extend(match self.split {
+                Split::Input => aggregate.into_state()?,
+                Split::Output => vec![aggregate.into_final()?],
+            });
+        }
+        let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(block.groups()));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
+        run_steps(&self.after, Cells { batch, mask: present })
+    }
+}
+
+/// The selected rows of some cells.
+pub(crate) fn selected_rows(cells: Cells) -> Result<RecordBatch> {
+    match cells.mask {
+        None => Ok(cells.batch),
+        Some(mask) => Ok(compute::filter_record_batch(&cells.batch, &datafusion::arrow::array::BooleanArray::new(mask, None))?),
+    }
+}
+
+/// `values` at `numbers`.
+pub(crate) fn take(values: &ArrayRef, numbers: Vec<u32>) -> Result<ArrayRef> {
+    Ok(compute::take(values, &UInt32Array::from(numbers), None)?)
+}
+
+/// Both masks, where there are any.
+pub(crate) fn and(a: Option<&BooleanBuffer>, b: Option<&BooleanBuffer>) -> Option<BooleanBuffer> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a & b),
+        (Some(a), None) | (None, Some(a)) => Some(a.clone()),
+        (None, None) => None,
+    }
+}

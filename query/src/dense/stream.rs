@@ -1,0 +1,358 @@
+//! Drives a leaf: takes tiles from a queue shared by the partitions, fetches ahead asynchronously, computes on CPU threads.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use graticule_storage::read::{Fetched, Reader, Tile, TileMetrics, TileRequest};
+
+use super::exec::LeafPlan;
+use super::program::Cells;
+use super::reduce::kernel::CellMap;
+use super::reduce::{Accumulators, Block, Reduction, Split, selected_rows};
+use super::tiles::TileRef;
+
+/// Tiles in flight in one partition: one is computed while the next is fetched.
+const AHEAD: usize = 2;
+
+/// The numbers of the tiles (or blocks) that no partition has taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    next: Arc<AtomicUsize>,
+    joined: HashSet<usize>,
+}
+
+impl Queue {
+    /// The counter that all partitions of one execution share. A partition that joins twice begins another execution.
+    pub fn join(&mut self, partition: usize) -> Arc<AtomicUsize> {
+        if !self.joined.insert(partition) {
+            self.joined = HashSet::from([partition]);
+            self.next = Arc::default();
+        }
+        self.next.clone()
+    }
+}
+
+/// What a leaf measures, for EXPLAIN ANALYZE.
+#[derive(Clone)]
+struct Measures {
+    chunks_read: Count,
+    chunks_cached: Count,
+    bytes_read: Count,
+    fetch_time: Time,
+    decode_time: Time,
+    compute_time: Time,
+}
+
+impl Measures {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Measures {
+            chunks_read: MetricBuilder::new(metrics).counter("chunks_read", partition),
+            chunks_cached: MetricBuilder::new(metrics).counter("chunks_cached", partition),
+            bytes_read: MetricBuilder::new(metrics).counter("bytes_read", partition),
+            fetch_time: MetricBuilder::new(metrics).subset_time("fetch_time", partition),
+            decode_time: MetricBuilder::new(metrics).subset_time("decode_time", partition),
+            compute_time: MetricBuilder::new(metrics).subset_time("compute_time", partition),
+        }
+    }
+
+    fn add(&self, tile: &TileMetrics) {
+        self.chunks_read.add(tile.chunks_read as usize);
+        self.chunks_cached.add(tile.chunks_cached as usize);
+        self.bytes_read.add(tile.bytes_read as usize);
+        self.fetch_time.add_duration(std::time::Duration::from_nanos(tile.fetch_nanos));
+        self.decode_time.add_duration(std::time::Duration::from_nanos(tile.decode_nanos));
+    }
+}
+
+/// Everything that one partition's work shares.
+#[derive(Clone)]
+struct Worker {
+    plan: Arc<LeafPlan>,
+    measures: Measures,
+    context: Arc<TaskContext>,
+}
+
+/// The stream of one partition. Dropping it cancels what is in flight.
+pub(crate) fn run(
+    plan: Arc<LeafPlan>,
+    partition: usize,
+    units: Arc<AtomicUsize>,
+    context: Arc<TaskContext>,
+    metrics: &ExecutionPlanMetricsSet,
+) -> Result<SendableRecordBatchStream> {
+    let schema = plan.schema();
+    let baseline = BaselineMetrics::new(metrics, partition);
+    let worker = Worker { measures: Measures::new(metrics, partition), plan: plan.clone(), context };
+    let batches = match &plan.reduction {
+        None => worker.cells(units),
+        Some(r) if r.split == Split::Output => worker.blocks(r.clone(), units),
+        Some(r) => worker.partial(r.clone(), units),
+    };
+    let counted = batches.inspect_ok(move |batch| baseline.record_output(batch.num_rows()));
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+}
+
+/// Numbers below `end`, taken one at a time from a counter that others take from as well.
+fn taken(units: Arc<AtomicUsize>, end: usize) -> impl Iterator<Item = usize> + Send {
+    std::iter::from_fn(move || {
+        let unit = units.fetch_add(1, Ordering::Relaxed);
+        (unit < end).then_some(unit)
+    })
+}
+
+/// Batches with the memory that is accounted for them.
+struct Held {
+    batches: Vec<RecordBatch>,
+    _reservation: MemoryReservation,
+}
+
+impl Worker {
+    fn reserve(&self, bytes: usize) -> Result<MemoryReservation> {
+        let consumer = MemoryConsumer::new(format!("CubeExec[{}]", self.plan.view.cube.name));
+        let reservation = consumer.register(self.context.memory_pool());
+        reservation.try_grow(bytes)?;
+        Ok(reservation)
+    }
+
+    /// Bytes that a tile takes while it is computed: what is stored, what is decoded, and one copy.
+    fn tile_bytes(&self, tile: &TileRef<'_>) -> usize {
+        let width: usize = self.plan.program.read_schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(16)).sum();
+        (tile.cube_extent().cells() as usize).saturating_mul(width.max(4)).saturating_mul(2)
+    }
+
+    async fn fetch(&self, tile: &TileRef<'_>) -> Result<Fetched> {
+        let request = TileRequest { extent: tile.cube_extent(), variables: self.plan.program.variables() };
+        self.plan.reader.fetch(&self.plan.view.cube, request).await.map_err(external)
+    }
+
+    fn decode(&self, fetched: Fetched) -> Result<Tile> {
+        let tile = self.plan.reader.decode(fetched).map_err(external)?;
+        self.measures.add(&tile.metrics);
+        Ok(tile)
+    }
+
+    /// Tiles to rows, or to tensors.
+    fn cells(self, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+        let limit = self.plan.fetch;
+        let tiles = taken(units, self.plan.tiles.len());
+        let held = stream::iter(tiles)
+            .map(move |number| {
+                let worker = self.clone();
+                async move {
+                    SpawnedTask::spawn(async move { worker.one_tile(number).await })
+                        .join()
+                        .await
+                        .map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
+                }
+            })
+            .buffered(AHEAD);
+        let batches = held.map_ok(|held: Held| {
+            let Held { batches, _reservation } = held;
+            let keep = Arc::new(_reservation);
+            stream::iter(batches).map(move |b| {
+                let _ = &keep;
+                Ok(b)
+            })
+        });
+        let flat = batches.try_flatten();
+        match limit {
+            None => flat.boxed(),
+            Some(limit) => first_rows(flat.boxed(), limit),
+        }
+    }
+
+    async fn one_tile(self, number: usize) -> Result<Held> {
+        let plan = self.plan.clone();
+        let tile = plan.tiles.tile(number);
+        let reservation = self.reserve(self.tile_bytes(&tile))?;
+        let fetched = self.fetch(&tile).await?;
+        let rows = self.context.session_config().batch_size().max(1);
+        let reader = plan.reader.clone();
+        let batches = on_cpu(&reader, move || {
+            let tile = self.plan.tiles.tile(number);
+            let read = self.decode(fetched)?;
+            let _timer = self.measures.compute_time.timer();
+            let cells = self.plan.program.run(&self.plan.view, &tile, read)?;
+            match &self.plan.tensors {
+                Some(layout) => Ok(vec![layout.tile(&self.plan.view, &tile, &cells)?]),
+                None => Ok(slices(selected_rows(cells)?, rows)),
+            }
+        })
+        .await?;
+        Ok(Held { batches, _reservation: reservation })
+    }
+
+    /// Blocks reduced whole.
+    fn blocks(self, reduction: Arc<Reduction>, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+        let Some(grid) = self.plan.blocks.clone() else { return stream::empty().boxed() };
+        let end = grid.len();
+        // Tiles of this block and of the next are fetched while earlier ones are computed.
+        let worker = self.clone();
+        let space = reduction.groups.clone();
+        let plan = self.plan.clone();
+        let pieces = taken(units, end).flat_map(move |number| {
+            let block = Arc::new(grid.block(&space, &plan.tiles, number));
+            let tiles = block.tiles();
+            (0..tiles).map(move |i| (block.clone(), i, i + 1 == tiles))
+        });
+        let fetched = stream::iter(pieces)
+            .map(move |(block, i, last)| {
+                let worker = worker.clone();
+                async move {
+                    let fetched = worker.fetch_piece(block.clone(), i).await?;
+                    Ok::<_, DataFusionError>((block, i, last, fetched))
+                }
+            })
+            .buffered(AHEAD);
+        let rows = self.context.session_config().batch_size().max(1);
+        let state: Option<(Accumulators, MemoryReservation)> = None;
+        stream::try_unfold((fetched.boxed(), state), move |(mut fetched, mut state)| {
+            let worker = self.clone();
+            let reduction = reduction.clone();
+            async move {
+                while let Some(next) = fetched.next().await {
+                    let (block, i, last, (bytes, reserved)) = next?;
+                    let (mut accumulators, held) = match state.take() {
+                        Some(state) => state,
+                        None => worker.begin(&reduction, &block)?,
+                    };
+                    let (w, r, b) = (worker.clone(), reduction.clone(), block.clone());
+                    let (accumulators, done) = on_cpu(&worker.plan.reader, move || {
+                        w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
+                        drop(reserved);
+                        if !last {
+                            return Ok((Some(accumulators), None));
+                        }
+                        let _timer = w.measures.compute_time.timer();
+                        let cells = r.finish(&b, accumulators)?;
+                        Ok((None, Some(w.output(&r, &b, cells, rows)?)))
+                    })
+                    .await?;
+                    state = accumulators.map(|a| (a, held));
+                    if let Some(batches) = done {
+                        return Ok::<_, DataFusionError>(Some((batches, (fetched, state))));
+                    }
+                }
+                Ok(None)
+            }
+        })
+        .map_ok(|batches: Vec<RecordBatch>| stream::iter(batches.into_iter().map(Ok)))
+        .try_flatten()
+        .boxed()
+    }
+
+    /// All groups over some of the tiles; state rows at the end.
+    fn partial(self, reduction: Arc<Reduction>, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+        let Some(grid) = self.plan.blocks.clone() else { return stream::empty().boxed() };
+        let rows = self.context.session_config().batch_size().max(1);
+        let job = async move {
+            let block = Arc::new(grid.block(&reduction.groups, &self.plan.tiles, 0));
+            let (mut accumulators, _held) = self.begin(&reduction, &block)?;
+            let worker = self.clone();
+            let of = block.clone();
+            let mut fetched = stream::iter(taken(units, block.tiles()))
+                .map(move |i| {
+                    let (worker, block) = (worker.clone(), of.clone());
+                    async move { Ok::<_, DataFusionError>((i, worker.fetch_piece(block, i).await?)) }
+                })
+                .buffered(AHEAD)
+                .boxed();
+            while let Some(next) = fetched.next().await {
+                let (i, (bytes, reserved)) = next?;
+                let (w, r, b) = (self.clone(), reduction.clone(), block.clone());
+                accumulators = on_cpu(&self.plan.reader, move || {
+                    w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
+                    drop(reserved);
+                    Ok(accumulators)
+                })
+                .await?;
+            }
+            let cells = reduction.finish(&block, accumulators)?;
+            self.output(&reduction, &block, cells, rows)
+        };
+        stream::once(job).map_ok(|batches| stream::iter(batches.into_iter().map(Ok))).try_flatten().boxed()
+    }
+
+    fn begin(&self, reduction: &Reduction, block: &Block) -> Result<(Accumulators, MemoryReservation)> {
+        let groups = block.groups();
+        let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups))?;
+        let sparse = !reduction.groups.keys.is_empty() && (self.plan.program.masks() || reduction.groups.is_joint());
+        Ok((Accumulators::new(&reduction.aggregates, groups, sparse)?, held))
+    }
+
+    async fn fetch_piece(&self, block: Arc<Block>, i: usize) -> Result<(Fetched, MemoryReservation)> {
+        let worker = self.clone();
+        let task = SpawnedTask::spawn(async move {
+            let tile = block.tile(&worker.plan.tiles, i);
+            let reserved = worker.reserve(worker.tile_bytes(&tile))?;
+            Ok((worker.fetch(&tile).await?, reserved))
+        });
+        task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
+    }
+
+    fn reduce_tile(&self, reduction: &Reduction, block: &Block, i: usize, fetched: Fetched, into: &mut Accumulators) -> Result<()> {
+        let tile = block.tile(&self.plan.tiles, i);
+        let read = self.decode(fetched)?;
+        let _timer = self.measures.compute_time.timer();
+        let cells = self.plan.program.run(&self.plan.view, &tile, read)?;
+        let map = CellMap::new(&block.contributions(&reduction.groups, &tile));
+        into.update(&reduction.aggregates, &cells, &map)
+    }
+
+    fn output(&self, reduction: &Reduction, block: &Block, cells: Cells, rows: usize) -> Result<Vec<RecordBatch>> {
+        match &self.plan.tensors {
+            Some(layout) => layout.block(reduction, block, &cells),
+            None => Ok(slices(selected_rows(cells)?, rows)),
+        }
+    }
+}
+
+fn external(error: graticule_storage::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn slices(batch: RecordBatch, rows: usize) -> Vec<RecordBatch> {
+    (0..batch.num_rows()).step_by(rows).map(|start| batch.slice(start, rows.min(batch.num_rows() - start))).collect()
+}
+
+fn first_rows(batches: BoxStream<'static, Result<RecordBatch>>, limit: usize) -> BoxStream<'static, Result<RecordBatch>> {
+    stream::try_unfold((batches, limit), |(mut batches, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        Ok(batches.try_next().await?.map(|b| {
+            let b = b.slice(0, left.min(b.num_rows()));
+            let left = left - b.num_rows();
+            (b, (batches, left))
+        }))
+    })
+    .boxed()
+}
+
+/// Runs work on the CPU threads. Work whose caller is gone is not begun; a panic in it is an error, not the end.
+async fn on_cpu<T: Send + 'static>(reader: &Reader, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    reader.cpu().spawn(move || {
+        if sender.is_closed() {
+            return;
+        }
+        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(DataFusionError::Internal(format!("a tile's computation panicked: {}", what.unwrap_or_default())))
+        });
+        // The receiver is gone when the query was cancelled.
+        let _ = sender.send(result);
+    });
+    receiver.await.map_err(|_| DataFusionError::Internal("a tile's computation was dropped".into()))?
+}

@@ -1,0 +1,210 @@
+//! From a view to tiles: the boxes of view space that are read and computed one at a time.
+//!
+//! Tiles are made of whole chunk intervals, so that no chunk is decoded for two tiles; small intervals are joined until a
+//! tile is worth its overhead, counted in the cells of the chunks it touches.
+
+use std::ops::Range;
+
+use graticule_storage::array::Extent;
+
+use crate::view::{AxisView, View};
+
+/// Cells of touched chunks that a tile should have: about 4 MB of single precision.
+const TILE_CELLS: u64 = 1 << 20;
+
+/// A part of one axis that belongs to a tile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Where it stands in view space.
+    pub view: Range<u64>,
+    /// The positions to read, in cube space: the smallest range that holds them.
+    pub cube: Range<u64>,
+    /// Which of `cube` are seen, relative to its start and in view order; `None`: all of them, in order.
+    pub picks: Option<Vec<u32>>,
+    /// Cells of the chunks touched along this axis.
+    cost: u64,
+}
+
+/// The grid of tiles of a view: segments along each axis; a tile is one segment of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TileGrid {
+    /// One list an axis, in view order.
+    pub segments: Vec<Vec<Segment>>,
+}
+
+impl TileGrid {
+    /// Tiles for reading these variables (positions in the cube).
+    pub fn new(view: &View, variables: &[usize]) -> TileGrid {
+        let cuts = view.cube.cuts(variables);
+        let segments: Vec<Vec<Segment>> = view.axes.iter().zip(&cuts).map(|(axis, cuts)| segments_of(axis, cuts)).collect();
+        TileGrid { segments: join_small(segments) }
+    }
+
+    /// Segments along each axis.
+    pub fn counts(&self) -> Vec<usize> {
+        self.segments.iter().map(Vec::len).collect()
+    }
+
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(Vec::len).product()
+    }
+
+    /// The tile with this C-order number.
+    pub fn tile(&self, number: usize) -> TileRef<'_> {
+        let mut rest = number;
+        let mut at: Vec<&Segment> = Vec::with_capacity(self.segments.len());
+        for list in self.segments.iter().rev() {
+            at.push(&list[rest % list.len()]);
+            rest /= list.len();
+        }
+        at.reverse();
+        TileRef { segments: at }
+    }
+}
+
+/// One tile of a [`TileGrid`].
+#[derive(Debug, Clone)]
+pub(crate) struct TileRef<'a> {
+    /// One segment an axis.
+    pub segments: Vec<&'a Segment>,
+}
+
+impl TileRef<'_> {
+    /// What to read, in cube space.
+    pub fn cube_extent(&self) -> Extent {
+        Extent::new(self.segments.iter().map(|s| s.cube.clone()).collect())
+    }
+
+    /// What it makes, in view space.
+    pub fn view_extent(&self) -> Extent {
+        Extent::new(self.segments.iter().map(|s| s.view.clone()).collect())
+    }
+
+    /// For every cell of the view extent (C order) its number in the cube extent (C order), when they differ.
+    pub fn picks(&self) -> Option<Vec<u32>> {
+        if self.segments.iter().all(|s| s.picks.is_none()) {
+            return None;
+        }
+        let mut flat = vec![0u32];
+        for s in &self.segments {
+            let n = (s.cube.end - s.cube.start) as u32;
+            let along: Vec<u32> = s.picks.clone().unwrap_or_else(|| (0..n).collect());
+            flat = flat.iter().flat_map(|&base| along.iter().map(move |&p| base * n + p)).collect();
+        }
+        Some(flat)
+    }
+}
+
+/// Cuts an axis's runs at chunk boundaries and gathers what lies in one interval.
+fn segments_of(axis: &AxisView, cuts: &[u64]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut seen = 0u64;
+    let mut last_interval = usize::MAX;
+    for run in axis.runs.iter() {
+        let mut from = run.start;
+        while from < run.end {
+            let interval = cuts.partition_point(|&c| c <= from);
+            let until = cuts.get(interval).copied().unwrap_or(run.end).min(run.end).max(from + 1);
+            let cost = cuts.get(interval).copied().unwrap_or(run.end) - cuts.get(interval.wrapping_sub(1)).copied().unwrap_or(0);
+            let here = Segment { view: seen..seen + (until - from), cube: from..until, picks: None, cost };
+            seen = here.view.end;
+            match segments.last_mut() {
+                Some(last) if interval == last_interval => gather(last, here),
+                _ => segments.push(here),
+            }
+            last_interval = interval;
+            from = until;
+        }
+    }
+    segments
+}
+
+/// Adds `more`, which lies in the same chunk interval, to a segment.
+fn gather(segment: &mut Segment, more: Segment) {
+    let all = |r: &Range<u64>, picks: &Option<Vec<u32>>| -> Vec<u64> {
+        match picks {
+            Some(p) => p.iter().map(|&i| r.start + u64::from(i)).collect(),
+            None => r.clone().collect(),
+        }
+    };
+    let mut positions = all(&segment.cube, &segment.picks);
+    positions.extend(all(&more.cube, &more.picks));
+    let cube = segment.cube.start.min(more.cube.start)..segment.cube.end.max(more.cube.end);
+    let in_order = positions.iter().copied().eq(cube.clone());
+    segment.picks = (!in_order).then(|| positions.iter().map(|p| (p - cube.start) as u32).collect());
+    segment.cube = cube;
+    segment.view.end = more.view.end;
+}
+
+/// Joins neighbouring segments, fastest axis first, while tiles stay below [`TILE_CELLS`].
+fn join_small(mut segments: Vec<Vec<Segment>>) -> Vec<Vec<Segment>> {
+    let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
+    for d in (0..segments.len()).rev() {
+        let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
+        let mut joined: Vec<Segment> = Vec::with_capacity(segments[d].len());
+        for s in std::mem::take(&mut segments[d]) {
+            match joined.last_mut() {
+                Some(last)
+                    if last.picks.is_none()
+                        && s.picks.is_none()
+                        && last.cube.end == s.cube.start
+                        && (last.cost + s.cost).saturating_mul(others) <= TILE_CELLS =>
+                {
+                    last.cube.end = s.cube.end;
+                    last.view.end = s.view.end;
+                    last.cost += s.cost;
+                }
+                _ => joined.push(s),
+            }
+        }
+        segments[d] = joined;
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    fn axis(runs: &[Range<u64>]) -> AxisView {
+        let n: u64 = runs.iter().map(|r| r.end - r.start).sum();
+        let coordinates: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n as i64));
+        AxisView { runs: runs.to_vec().into(), coordinates, fixed: false }
+    }
+
+    #[test]
+    fn segments_follow_the_cuts() {
+        let s = segments_of(&axis(&[5..25]), &[0, 10, 20, 30]);
+        let cube: Vec<_> = s.iter().map(|s| s.cube.clone()).collect();
+        assert_eq!(cube, vec![5..10, 10..20, 20..25]);
+        assert_eq!(s[2].view, 15..20);
+    }
+
+    #[test]
+    fn strided_positions_of_one_chunk_are_one_segment() {
+        let s = segments_of(&axis(&[0..1, 6..7, 12..13, 18..19]), &[0, 10, 20]);
+        assert_eq!(s.len(), 2);
+        assert_eq!((s[0].cube.clone(), s[0].picks.clone()), (0..7, Some(vec![0, 6])));
+        assert_eq!((s[1].cube.clone(), s[1].picks.clone()), (12..19, Some(vec![0, 6])));
+    }
+
+    #[test]
+    fn across_the_seam_keeps_the_order_asked_for() {
+        let s = segments_of(&axis(&[8..10, 0..3]), &[0, 10]);
+        assert_eq!((s.len(), s[0].cube.clone(), s[0].picks.clone()), (1, 0..10, Some(vec![8, 9, 0, 1, 2])));
+    }
+
+    #[test]
+    fn small_chunks_are_joined_and_large_ones_are_not() {
+        let s = segments_of(&axis(&[0..2000]), &(0..=2000).collect::<Vec<_>>());
+        let wide = segments_of(&axis(&[0..64800]), &[0, 64800]);
+        let joined = join_small(vec![s, wide]);
+        assert_eq!(joined[0].len(), 125);
+        assert_eq!(joined[0].iter().map(|s| s.view.end - s.view.start).sum::<u64>(), 2000);
+    }
+}

@@ -1,0 +1,78 @@
+//! Projections and filters directly above a leaf become steps of its program.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+
+use super::DenseOptions;
+use crate::dense::CubeExec;
+use crate::dense::exec::LeafPlan;
+use crate::dense::program::Step;
+use crate::dense::reduce::Split;
+
+/// The rule.
+#[derive(Debug)]
+pub(super) struct AbsorbCellwise;
+
+impl PhysicalOptimizerRule for AbsorbCellwise {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense) {
+            return Ok(plan);
+        }
+        plan.transform_up(|node| {
+            Ok(match absorb(&node) {
+                Some(leaf) => Transformed::yes(leaf),
+                None => Transformed::no(node),
+            })
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "absorb_cellwise"
+    }
+
+    fn schema_check(&self) -> bool {
+        false
+    }
+}
+
+/// The leaf that does the work of `node` as well, when `node` is a projection or filter over a leaf.
+pub(super) fn absorb(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
+        let leaf = projection.input().downcast_ref::<CubeExec>()?;
+        let exprs: Vec<_> = projection.expr().iter().map(|e| e.expr.clone()).collect();
+        if exprs.iter().any(is_volatile) {
+            return None;
+        }
+        return with_step(&leaf.plan, Step::Map { exprs, schema: projection.schema() });
+    }
+    let filter = node.downcast_ref::<FilterExec>()?;
+    let leaf = filter.input().downcast_ref::<CubeExec>()?;
+    if leaf.plan.fetch.is_some() || filter.fetch().is_some() || filter.projection().is_some() || is_volatile(filter.predicate()) {
+        return None;
+    }
+    with_step(&leaf.plan, Step::Mask(filter.predicate().clone()))
+}
+
+fn with_step(leaf: &LeafPlan, step: Step) -> Option<Arc<dyn ExecutionPlan>> {
+    let mut plan = leaf.clone();
+    match &leaf.reduction {
+        _ if leaf.tensors.is_some() => return None,
+        None => plan.program.steps.push(step),
+        Some(reduction) if reduction.split == Split::Output => {
+            let mut reduction = reduction.as_ref().clone();
+            reduction.after.push(step);
+            plan.reduction = Some(Arc::new(reduction));
+        }
+        Some(_) => return None,
+    }
+    Some(Arc::new(CubeExec::new(plan)))
+}

@@ -1,0 +1,31 @@
+//! Physical rules: work that has a dense form moves into the leaf. One rule a file.
+//!
+//! They run before DataFusion's own rules, so that distribution and ordering are enforced on what they leave.
+
+mod absorb;
+mod reduce;
+
+use std::sync::Arc;
+
+use datafusion::common::extensions_options;
+use datafusion::config::ConfigExtension;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+
+pub(crate) use reduce::why_not_dense;
+
+extensions_options! {
+    /// Settings of ours, `SET graticule.dense = false`.
+    pub struct DenseOptions {
+        /// Whether aggregates with a dense form run dense. Off: DataFusion's own operators do all the work.
+        pub dense: bool, default = true
+    }
+}
+
+impl ConfigExtension for DenseOptions {
+    const PREFIX: &'static str = "graticule";
+}
+
+/// Our rules, in the order in which they run.
+pub(crate) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    vec![Arc::new(absorb::AbsorbCellwise), Arc::new(reduce::DenseAggregate)]
+}

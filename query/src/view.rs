@@ -1,0 +1,156 @@
+//! A view of a cube: which positions of each axis are seen, in which order, under which coordinates. Nothing is read here.
+//!
+//! Subsets and predicates on axes narrow a view; the dense leaf turns what is left into tiles. View space is the index space
+//! of what is seen (half-open, slowest axis first); cube space is the index space of the files.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::Result;
+use graticule_storage::array::Axis;
+use graticule_storage::catalog::Cube;
+
+/// Field metadata: the field holds coordinates of the axis of this name.
+pub const AXIS: &str = "graticule.axis";
+/// Field metadata: attributes of the variable, JSON.
+pub const ATTRIBUTES: &str = "graticule.attributes";
+
+/// What is seen of one axis.
+#[derive(Debug, Clone)]
+pub struct AxisView {
+    /// Positions in cube space, in the order in which they are seen: rising runs, half-open.
+    pub runs: Arc<[Range<u64>]>,
+    /// One coordinate a position, in the type of the axis's column.
+    pub coordinates: ArrayRef,
+    /// True after a slice: the axis is gone from array results and its column is constant.
+    pub fixed: bool,
+}
+
+impl AxisView {
+    /// Positions seen.
+    pub fn len(&self) -> u64 {
+        self.coordinates.len() as u64
+    }
+
+    /// The whole axis.
+    fn whole(axis: &Axis) -> Self {
+        let all = 0..axis.len();
+        AxisView { runs: if all.is_empty() { Arc::new([]) } else { Arc::new([all]) }, coordinates: axis.coordinates.to_arrow(), fixed: false }
+    }
+}
+
+/// What is seen of a cube.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The cube.
+    pub cube: Arc<Cube>,
+    /// One entry an axis of the cube's grid.
+    pub axes: Vec<AxisView>,
+}
+
+/// A column of a cube's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CubeColumn {
+    /// Coordinates along an axis: position in the grid.
+    Axis(usize),
+    /// Values of a variable: position in the cube.
+    Variable(usize),
+}
+
+impl View {
+    /// All of a cube.
+    pub fn whole(cube: Arc<Cube>) -> Self {
+        let axes = cube.grid.axes.iter().map(AxisView::whole).collect();
+        View { cube, axes }
+    }
+
+    /// Cells seen along each axis.
+    pub fn shape(&self) -> Vec<u64> {
+        self.axes.iter().map(AxisView::len).collect()
+    }
+
+    /// Cells seen. Saturates.
+    pub fn cells(&self) -> u64 {
+        self.shape().iter().fold(1, |n: u64, &l| n.saturating_mul(l))
+    }
+
+    /// The same view with only the positions of `axis` at which `keep` is true (NULL is false).
+    pub fn restrict(&self, axis: usize, keep: &BooleanArray) -> Result<View> {
+        let seen = &self.axes[axis];
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut i = 0;
+        for run in seen.runs.iter() {
+            for position in run.clone() {
+                if keep.is_valid(i) && keep.value(i) {
+                    push_position(&mut runs, position);
+                }
+                i += 1;
+            }
+        }
+        let coordinates = compute::filter(&seen.coordinates, keep)?;
+        Ok(self.with_axis(axis, AxisView { runs: runs.into(), coordinates, fixed: seen.fixed }))
+    }
+
+    /// The same view with the positions (in view space, in the order wanted) of `axis` only; `coordinates` replace the
+    /// axis's own where they are given (a longitude seen across the seam).
+    pub fn select(&self, axis: usize, positions: &[u64], coordinates: Option<ArrayRef>, fixed: bool) -> Result<View> {
+        let seen = &self.axes[axis];
+        let flat: Vec<u64> = seen.runs.iter().cloned().flatten().collect();
+        let mut runs = Vec::new();
+        for &p in positions {
+            push_position(&mut runs, flat[p as usize]);
+        }
+        let coordinates = match coordinates {
+            Some(given) => given,
+            None => compute::take(&seen.coordinates, &datafusion::arrow::array::UInt64Array::from(positions.to_vec()), None)?,
+        };
+        Ok(self.with_axis(axis, AxisView { runs: runs.into(), coordinates, fixed: fixed || seen.fixed }))
+    }
+
+    fn with_axis(&self, axis: usize, view: AxisView) -> View {
+        let mut axes = self.axes.clone();
+        axes[axis] = view;
+        View { cube: self.cube.clone(), axes }
+    }
+
+    /// The columns of the cube's table: axes first, slowest first, then variables.
+    pub fn columns(&self) -> Vec<CubeColumn> {
+        (0..self.axes.len()).map(CubeColumn::Axis).chain((0..self.cube.variables.len()).map(CubeColumn::Variable)).collect()
+    }
+
+    /// Name and type of a column.
+    pub fn field(&self, column: CubeColumn) -> Field {
+        match column {
+            CubeColumn::Axis(a) => {
+                let name = &self.cube.grid.axes[a].name;
+                Field::new(name, self.axes[a].coordinates.data_type().clone(), false)
+                    .with_metadata([(AXIS.to_string(), name.clone())].into())
+            }
+            CubeColumn::Variable(v) => {
+                let variable = &self.cube.variables[v];
+                Field::new(&variable.name, variable.arrow_type(), true)
+                    .with_metadata([(ATTRIBUTES.to_string(), variable.attributes.to_json().to_string())].into())
+            }
+        }
+    }
+
+    /// The schema of these columns.
+    pub fn schema(&self, columns: &[CubeColumn]) -> SchemaRef {
+        Arc::new(Schema::new(columns.iter().map(|&c| self.field(c)).collect::<Vec<_>>()))
+    }
+
+    /// Type of an axis's column.
+    pub fn axis_type(&self, axis: usize) -> &DataType {
+        self.axes[axis].coordinates.data_type()
+    }
+}
+
+fn push_position(runs: &mut Vec<Range<u64>>, position: u64) {
+    match runs.last_mut() {
+        Some(last) if last.end == position => last.end += 1,
+        _ => runs.push(position..position + 1),
+    }
+}
