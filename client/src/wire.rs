@@ -12,6 +12,10 @@ pub const AXES_KEY: &str = "graticule.axes";
 /// Field metadata key of array answers: JSON of the variable's attributes.
 pub const ATTRIBUTES_KEY: &str = "graticule.attributes";
 
+/// Field metadata key of array answers: JSON list of the variable's own dimensions. The extension type says them too, but
+/// libraries that know the type hide its metadata, and text, which Arrow's tensors cannot hold, travels without it.
+pub const DIMS_KEY: &str = "graticule.dims";
+
 /// Trailer of a failed call: line of the query's text, from 1.
 pub const LINE_HEADER: &str = "graticule-line";
 

@@ -1,0 +1,88 @@
+"""The client: one connection to a server, asked in rows or in arrays."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xarray as xr
+
+from . import assemble, dataset, layout
+from .connection import Connection
+
+
+def connect(url: str = "grpc://127.0.0.1:8815", *, timeout: float = 20.0) -> Client:
+    """Connects to a server; ConnectionError when none answers within `timeout` seconds."""
+    client = Client(url)
+    client.connection.check(timeout)
+    return client
+
+
+class Client:
+    """A connection to a Graticule server. Use it as a context manager, or call :meth:`close`. Safe to use from several
+    threads; a copy that was pickled connects anew."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = Connection(url)
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self.connection.url
+
+    def sql(self, text: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Runs a query and returns its rows; `parameters` are the values of ``$1``, ``$2``, ..."""
+        return self.connection.table(text, parameters)
+
+    def array(self, text: str, parameters: Sequence[Any] = ()) -> xr.Dataset:
+        """Runs a query and returns its arrays with coordinates, units and CRS."""
+        info = self.connection.info(text, parameters, "array")
+        found = layout.parse(info.schema)
+        return dataset.build(found, assemble.assemble(found, self.connection.batches(info, "array")))
+
+    def arrays(self, text: str, parameters: Sequence[Any] = ()) -> dict[str, np.ndarray[Any, Any]]:
+        """Like :meth:`array`, without coordinates: each variable as a numpy array, C order, slowest axis first."""
+        info = self.connection.info(text, parameters, "array")
+        found = layout.parse(info.schema)
+        return assemble.assemble(found, self.connection.batches(info, "array"))
+
+    def layout(self, text: str, parameters: Sequence[Any] = ()) -> layout.Layout:
+        """The axes and variables that :meth:`array` would return. Plans the query and reads no chunk."""
+        return layout.parse(self.connection.info(text, parameters, "array").schema)
+
+    def open(self, cube: str, **options: Any) -> xr.Dataset:
+        """A cube as a lazy dataset: indexing it runs queries. `options` go to :func:`xarray.open_dataset` (``chunks``, ...)."""
+        from .backend import CubeOf, GraticuleBackendEntrypoint
+
+        return xr.open_dataset(CubeOf(self, cube), engine=GraticuleBackendEntrypoint, **options)  # type: ignore[arg-type]
+
+    def cubes(self) -> pd.DataFrame:
+        """The cubes of the server: name, axes, variables, size."""
+        found: pd.DataFrame = self.sql("SHOW CUBES").to_pandas()
+        return found
+
+    def execute(self, statement: str) -> int | None:
+        """Runs a statement that returns nothing (``CREATE CUBE ...``); the number of rows that it affected, where the server says it."""
+        return self.connection.update(statement)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"url": self.url}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.connection = Connection(state["url"])
+
+    def __repr__(self) -> str:
+        return f"<graticule.Client {self.url}>"

@@ -1,0 +1,177 @@
+"""The Flight calls: plan a query, fetch its streams from every endpoint, run statements, bind parameters."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from . import messages
+from .errors import FAILURES, ConnectionError, Error, translate
+
+FORM_HEADER = b"graticule-form"
+_REUSE_CONNECTION = b"arrow-flight-reuse-connection://"
+
+# Messages of any size: a schema carries the coordinates of irregular axes, a batch some MiB. The larger frames and
+# read-ahead matter on loopback and on long lines alike.
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.lookahead_bytes", 16 << 20),
+    ("grpc.http2.max_frame_size", 4 << 20),
+    ("grpc.keepalive_time_ms", 60_000),
+]
+
+
+class _Trailers(flight.ClientMiddlewareFactory):  # type: ignore[misc]
+    """Keeps the headers and trailers of the last call of each thread: the place of an error travels there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = threading.local()
+
+    def start_call(self, info: Any) -> flight.ClientMiddleware:
+        self.last.headers = headers = {}
+        return _Keep(headers)
+
+    def headers(self) -> dict[str, str]:
+        return getattr(self.last, "headers", {})
+
+
+class _Keep(flight.ClientMiddleware):  # type: ignore[misc]
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__()
+        self.headers = headers
+
+    def received_headers(self, headers: dict[str, list[str]]) -> None:
+        for key, values in headers.items():
+            if key.startswith("graticule-") and values:
+                self.headers[key] = values[-1] if isinstance(values[-1], str) else values[-1].decode()
+
+
+class Connection:
+    """An open channel to one server. Safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        scheme, _, rest = url.rpartition("://")
+        address = rest.split("/")[0]
+        if scheme not in ("", "grpc", "grpc+tcp", "grpc+tls") or not address:
+            raise ConnectionError(f"'{url}' is not an address like grpc://host:port")
+        self.url = f"{scheme or 'grpc'}://{address}"
+        self._trailers = _Trailers()
+        self._nodes: dict[str, Connection] = {}
+        with self._translated():
+            self._client = flight.FlightClient(self.url, generic_options=_CHANNEL_OPTIONS, middleware=[self._trailers])
+
+    def check(self, timeout: float) -> None:
+        """Fails unless a server answers within `timeout` seconds."""
+        with self._translated():
+            for _ in self._client.list_actions(flight.FlightCallOptions(timeout=timeout)):
+                break
+
+    def info(self, text: str, parameters: Sequence[Any], form: str) -> flight.FlightInfo:
+        """Plans a query on the server."""
+        options = _options(form)
+        with self._translated():
+            if not parameters:
+                return self._client.get_flight_info(_descriptor(messages.statement_query(text)), options)
+            handle = self._prepare(text, options)
+            try:
+                bound = self._bind(handle, parameters, options) or handle
+                return self._client.get_flight_info(_descriptor(messages.prepared_statement_query(bound)), options)
+            finally:
+                action = flight.Action("ClosePreparedStatement", messages.close_prepared_statement(handle))
+                list(self._client.do_action(action, options))
+
+    def streams(self, info: flight.FlightInfo, form: str) -> Iterator[flight.FlightStreamReader]:
+        """One open stream an endpoint."""
+        for endpoint in info.endpoints:
+            with self._translated():
+                yield self._node(endpoint)._client.do_get(endpoint.ticket, _options(form))
+
+    def batches(self, info: flight.FlightInfo, form: str) -> Iterator[pa.RecordBatch]:
+        """The batches of all endpoints, one after the other. Closing the iterator cancels the query."""
+        for reader in self.streams(info, form):
+            try:
+                with self._translated():
+                    while True:
+                        try:
+                            chunk = reader.read_chunk()
+                        except StopIteration:
+                            break
+                        if chunk.data is not None:
+                            yield chunk.data
+            except BaseException:
+                reader.cancel()
+                raise
+
+    def table(self, text: str, parameters: Sequence[Any]) -> pa.Table:
+        """The rows of a query."""
+        info = self.info(text, parameters, "rows")
+        tables = []
+        for reader in self.streams(info, "rows"):
+            with self._translated():
+                tables.append(reader.read_all())
+        return pa.concat_tables(tables) if tables else info.schema.empty_table()
+
+    def update(self, text: str) -> int | None:
+        """Runs a statement for its effect; the rows that it affected, where the server knows."""
+        with self._translated():
+            writer, reader = self._client.do_put(_descriptor(messages.statement_update(text)), pa.schema([]))
+            with writer:
+                writer.done_writing()
+                result = reader.read()
+            count = messages.record_count(result.to_pybytes()) if result is not None else -1
+            return count if count >= 0 else None
+
+    def close(self) -> None:
+        """Closes the channel and those to other nodes."""
+        for node in self._nodes.values():
+            node.close()
+        self._nodes.clear()
+        self._client.close()
+
+    def _prepare(self, text: str, options: flight.FlightCallOptions) -> bytes:
+        action = flight.Action("CreatePreparedStatement", messages.create_prepared_statement(text))
+        results = list(self._client.do_action(action, options))
+        if not results:
+            raise Error("the server did not prepare the statement")
+        return messages.prepared_statement_handle(results[0].body.to_pybytes())
+
+    def _bind(self, handle: bytes, parameters: Sequence[Any], options: flight.FlightCallOptions) -> bytes:
+        columns = [pa.array([value]) for value in parameters]
+        batch = pa.record_batch(columns, names=[f"${i + 1}" for i in range(len(columns))])
+        writer, reader = self._client.do_put(_descriptor(messages.prepared_statement_query(handle)), batch.schema, options)
+        with writer:
+            writer.write_batch(batch)
+            writer.done_writing()
+            result = reader.read()
+        return messages.bound_handle(result.to_pybytes()) if result is not None else b""
+
+    def _node(self, endpoint: flight.FlightEndpoint) -> Connection:
+        """The connection to fetch an endpoint on: this one, or one to the node that holds the result."""
+        uris = [location.uri for location in endpoint.locations]
+        if not uris or any(uri.startswith(_REUSE_CONNECTION) or uri.decode() == self.url for uri in uris):
+            return self
+        url = uris[0].decode()
+        if url not in self._nodes:
+            self._nodes[url] = Connection(url)
+        return self._nodes[url]
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            raise translate(error, self._trailers.headers(), self.url) from None
+
+
+def _descriptor(command: bytes) -> flight.FlightDescriptor:
+    return flight.FlightDescriptor.for_command(command)
+
+
+def _options(form: str) -> flight.FlightCallOptions:
+    return flight.FlightCallOptions(headers=[(FORM_HEADER, b"array")] if form == "array" else [])

@@ -1,0 +1,94 @@
+"""Array answers as xarray datasets, with the conventions that xarray itself keeps: what decoding used up goes to
+``encoding`` (fill values, packing, time units, calendar), the rest stays in ``attrs``."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import numpy as np
+import xarray as xr
+
+from .layout import Axis, Layout, Variable
+
+#: Attributes that decoding used up. xarray moves the same ones.
+_DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "coordinates", "grid_mapping")
+_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+#: Name of the coordinate that holds the CRS, as rioxarray and CF's grid_mapping have it.
+SPATIAL_REF = "spatial_ref"
+
+
+def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
+    """The dataset of an answer; `data` holds an array, lazy or not, for each variable."""
+    coords: dict[str, xr.Variable] = {}
+    for axis in layout.axes:
+        if axis.coordinates is not None:
+            coords[axis.name] = coordinate(axis)
+    for scalar in layout.scalars:
+        attributes, encoding = split(scalar.attributes)
+        if isinstance(scalar.value, np.datetime64):
+            _move_time(attributes, encoding, None)
+        coords[scalar.name] = xr.Variable((), scalar.value, attributes, encoding)
+    if layout.crs is not None and SPATIAL_REF not in data:
+        coords[SPATIAL_REF] = xr.Variable((), np.int64(0), {SPATIAL_REF: layout.crs})
+    variables: dict[str, xr.Variable] = {}
+    for variable in layout.variables:
+        attributes, encoding = split(variable.attributes)
+        if getattr(data[variable.name], "dtype", np.dtype(object)).kind == "M":
+            _move_time(attributes, encoding, None)
+        if layout.crs is not None:
+            encoding.setdefault("grid_mapping", SPATIAL_REF)
+        variables[variable.name] = xr.Variable(variable.dims, data[variable.name], attributes, encoding)
+    attributes = {k: _value(v) for k, v in layout.attributes.items()}
+    return xr.Dataset(variables, coords, attributes)
+
+
+def coordinate(axis: Axis) -> xr.Variable:
+    """The coordinate variable of an axis."""
+    attributes, encoding = split(axis.attributes)
+    if axis.units is not None:
+        attributes.setdefault("units", axis.units)
+    if axis.coordinates is not None and axis.coordinates.dtype.kind == "M":
+        _move_time(attributes, encoding, axis.calendar)
+    elif axis.calendar is not None:
+        attributes.setdefault("calendar", axis.calendar)
+    return xr.Variable((axis.name,), axis.coordinates, attributes, encoding)
+
+
+def split(described: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes and encoding."""
+    attributes: dict[str, Any] = {}
+    encoding: dict[str, Any] = {}
+    for key, value in described.items():
+        (encoding if key in _DECODED else attributes)[key] = _number(value) if key in _DECODED else _value(value)
+    return attributes, encoding
+
+
+def lazy_dtype(variable: Variable) -> np.dtype[Any]:
+    """The type that a variable's cells will have when they are read: the rule of xarray, by which integers that
+    declare a missing value are read as floating point, as wide as they need."""
+    from .assemble import _reader
+
+    dtype = _reader(variable.type).dtype
+    declares = any(key in variable.attributes for key in ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max"))
+    if dtype.kind in "iub" and variable.nullable and declares:
+        return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+    return dtype
+
+
+def _move_time(attributes: dict[str, Any], encoding: dict[str, Any], calendar: str | None) -> None:
+    for key in ("units", "calendar"):
+        if key in attributes:
+            encoding[key] = attributes.pop(key)
+    if calendar is not None:
+        encoding.setdefault("calendar", calendar)
+
+
+def _value(value: Any) -> Any:
+    """A list of numbers as numpy, as netCDF gives it."""
+    if isinstance(value, list) and value and all(isinstance(v, (int, float)) or v in _NUMBERS for v in value):
+        return np.asarray([_number(v) for v in value])
+    return value
+
+
+def _number(value: Any) -> Any:
+    return _NUMBERS.get(value, value) if isinstance(value, str) else _value(value) if isinstance(value, list) else value
