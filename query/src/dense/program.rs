@@ -6,11 +6,12 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use graticule_storage::read::Tile;
 
 use super::tiles::TileRef;
@@ -91,6 +92,36 @@ impl Program {
         Ok(expr)
     }
 
+    /// The program that reads only what its masks and `wanted` (over the columns read) need, and gives `wanted`.
+    pub fn reading_only(&self, view: &View, wanted: Vec<Arc<dyn PhysicalExpr>>, fields: Vec<Field>) -> Result<Program> {
+        let (mut program, exprs) = self.narrowed(view, wanted)?;
+        let as_read = exprs.iter().enumerate().all(|(i, e)| e.downcast_ref::<Column>().is_some_and(|c| c.index() == i));
+        if !as_read || exprs.len() != program.columns.len() {
+            program.steps.push(Step::Map { exprs, schema: Arc::new(Schema::new(fields)) });
+        }
+        Ok(program)
+    }
+
+    /// A program with this one's masks and no maps that reads only what they and `wanted` (over the columns read) need;
+    /// `wanted` comes back over the new program's columns.
+    pub fn narrowed(&self, view: &View, wanted: Vec<Arc<dyn PhysicalExpr>>) -> Result<(Program, Vec<Arc<dyn PhysicalExpr>>)> {
+        let mut masks = Vec::new();
+        for (i, step) in self.steps.iter().enumerate() {
+            if let Step::Mask(expr) = step {
+                masks.push(self.lower_before(expr, i)?);
+            }
+        }
+        let mut kept: Vec<usize> = masks.iter().chain(&wanted).flat_map(collect_columns).map(|c| c.index()).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        let mut narrow = Program::read(view, kept.iter().map(|&i| self.columns[i]).collect());
+        for mask in masks {
+            narrow.steps.push(Step::Mask(renumbered(&mask, &kept)?));
+        }
+        let wanted = wanted.iter().map(|e| renumbered(e, &kept)).collect::<Result<_>>()?;
+        Ok((narrow, wanted))
+    }
+
     /// True when some cell may be left out.
     pub fn masks(&self) -> bool {
         self.steps.iter().any(|s| matches!(s, Step::Mask(_)))
@@ -126,6 +157,16 @@ impl Program {
         let options = RecordBatchOptions::new().with_row_count(Some(cells as usize));
         Ok(RecordBatch::try_new_with_options(self.read_schema.clone(), arrays, &options)?)
     }
+}
+
+fn renumbered(expr: &Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    let renumber = |e: Arc<dyn PhysicalExpr>| {
+        Ok(match e.downcast_ref::<Column>() {
+            Some(c) => Transformed::yes(Arc::new(Column::new(c.name(), kept.partition_point(|&k| k < c.index()))) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(e),
+        })
+    };
+    expr.clone().transform_up(renumber).data()
 }
 
 /// Runs steps one after the other.

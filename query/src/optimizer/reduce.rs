@@ -19,7 +19,7 @@ use super::DenseOptions;
 use super::absorb::absorb;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
-use crate::dense::program::{Program, Step};
+use crate::dense::program::Program;
 use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, Reduction, Split};
 use crate::dense::tiles::TileGrid;
 use crate::view::{CubeColumn, View};
@@ -150,40 +150,12 @@ fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: 
 
 /// The program that reads only what masks and aggregates need; the aggregates' expressions are rewritten to it.
 fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate]) -> Result<Program> {
-    let mut masks = Vec::new();
-    for (i, step) in program.steps.iter().enumerate() {
-        if let Step::Mask(expr) = step {
-            masks.push(program.lower_before(expr, i)?);
-        }
+    let mut wanted = Vec::new();
+    for expr in aggregates.iter().flat_map(|a| a.argument.iter().chain(a.filter.iter())) {
+        wanted.push(program.lower(expr)?);
     }
-    for aggregate in aggregates.iter_mut() {
-        for expr in aggregate.argument.iter_mut().chain(aggregate.filter.iter_mut()) {
-            *expr = program.lower(expr)?;
-        }
-    }
-    let used = masks.iter().chain(aggregates.iter().flat_map(|a| a.argument.iter().chain(a.filter.iter())));
-    let mut kept: Vec<usize> = used.flat_map(collect_columns).map(|c| c.index()).collect();
-    kept.sort_unstable();
-    kept.dedup();
-    let mut narrow = Program::read(view, kept.iter().map(|&i| program.columns[i]).collect());
-    for mask in masks {
-        narrow.steps.push(Step::Mask(renumbered(&mask, &kept)?));
-    }
-    for aggregate in aggregates {
-        for expr in aggregate.argument.iter_mut().chain(aggregate.filter.iter_mut()) {
-            *expr = renumbered(expr, &kept)?;
-        }
-    }
+    let (narrow, rewritten) = program.narrowed(view, wanted)?;
+    let slots = aggregates.iter_mut().flat_map(|a| a.argument.iter_mut().chain(a.filter.iter_mut()));
+    slots.zip(rewritten).for_each(|(slot, expr)| *slot = expr);
     Ok(narrow)
-}
-
-fn renumbered(expr: &Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
-    expr.clone()
-        .transform_up(|e| {
-            Ok(match e.downcast_ref::<Column>() {
-                Some(c) => Transformed::yes(Arc::new(Column::new(c.name(), kept.partition_point(|&k| k < c.index()))) as Arc<dyn PhysicalExpr>),
-                None => Transformed::no(e),
-            })
-        })
-        .data()
 }

@@ -1,0 +1,253 @@
+//! Subsets: `subset(relation, axis_trim('lat', 40, 60), ...)`, which is what `relation[lat(40:60), ...]` desugars to.
+//!
+//! On a cube the subset narrows the scan's view. On a derived relation it is pushed down to the cube below, through whatever
+//! leaves the axis's cells alone; where that cannot be, it is an error, never a silent whole cube.
+
+use std::sync::Arc;
+
+use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
+use datafusion::common::{DFSchema, Diagnostic, ScalarValue, Span, plan_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
+};
+
+use super::coordinates::{Spec, select};
+use super::names::did_you_mean;
+use crate::Parameters;
+use crate::table::CubeTable;
+
+/// Plans `subset(...)` in FROM.
+#[derive(Debug)]
+pub(crate) struct SubsetPlanner {
+    /// The values of `$1` ... in this query.
+    pub parameters: Parameters,
+}
+
+impl RelationPlanner for SubsetPlanner {
+    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        let TableFactor::Table { name, args: Some(args), alias, .. } = &relation else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        if !matches!(name.0.as_slice(), [ObjectNamePart::Identifier(Ident { value, .. })] if value.eq_ignore_ascii_case("subset")) {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        }
+        let Some((first, specs)) = args.args.split_first() else {
+            return plan_err!("subset() wants a relation and what to select of its axes");
+        };
+        let mut inner = relation.clone();
+        if let TableFactor::Table { name, args, alias, .. } = &mut inner {
+            *name = relation_name(first)?;
+            *args = None;
+            *alias = None;
+        }
+        let mut plan = context.plan(inner)?;
+        for spec in specs {
+            let call = call_of(spec)?;
+            plan = self.narrowed(plan, call, context).map_err(|e| at(e, call.span()))?;
+        }
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation { plan, alias: alias.clone() })))
+    }
+}
+
+impl SubsetPlanner {
+    fn narrowed(&self, plan: LogicalPlan, call: &Function, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+        let (axis, spec) = match self.spec(call, context)? {
+            (axis, Some(spec)) => (axis, spec),
+            // A parameter without value yet: only the schema is wanted, and a subset does not change it.
+            (_, None) => return Ok(plan),
+        };
+        match push(&plan, &axis, &spec)? {
+            Some(plan) => Ok(plan),
+            None => {
+                let known = axes_below(&plan);
+                let hint = did_you_mean(&axis, known.iter().map(String::as_str));
+                plan_err!("there is no axis {axis} here{hint}; the axes are: {}", known.join(", "))
+            }
+        }
+    }
+
+    /// The axis and what is asked of it; `None` when a parameter has no value yet.
+    fn spec(&self, call: &Function, context: &mut dyn RelationPlannerContext) -> Result<(String, Option<Spec>)> {
+        let FunctionArguments::List(list) = &call.args else { return plan_err!("{call} is no selection") };
+        let mut values = Vec::new();
+        for arg in &list.args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return plan_err!("{arg} is no value") };
+            values.push(self.constant(expr, context)?);
+        }
+        let mut values = values.into_iter();
+        let axis = match values.next() {
+            Some(Some(ScalarValue::Utf8(Some(axis)))) => axis,
+            _ => return plan_err!("{call}: the name of an axis is expected first"),
+        };
+        let Some(values) = values.collect::<Option<Vec<ScalarValue>>>() else { return Ok((axis, None)) };
+        let index = |v: &ScalarValue| match v.cast_to(&datafusion::arrow::datatypes::DataType::Int64) {
+            _ if v.is_null() => Ok(None),
+            Ok(ScalarValue::Int64(Some(i))) => Ok(Some(i)),
+            _ => plan_err!("axis {axis}: {v} is no position"),
+        };
+        let end = |v: &ScalarValue| (!v.is_null()).then(|| v.clone());
+        let name = call.name.to_string().to_lowercase();
+        let spec = match (name.as_str(), values.as_slice()) {
+            ("axis_trim", [low, high]) => Spec::Trim(end(low), end(high)),
+            ("axis_at", [v]) if !v.is_null() => Spec::At(v.clone()),
+            ("axis_exact", [v]) if !v.is_null() => Spec::Exact(v.clone()),
+            ("axis_in", list) if list.iter().all(|v| !v.is_null()) => Spec::In(list.to_vec()),
+            ("axis_index", [i]) => match index(i)? {
+                Some(i) => Spec::IndexAt(i),
+                None => return plan_err!("axis {axis}: a position is NULL"),
+            },
+            ("axis_index", [from, to, step]) => Spec::Index { from: index(from)?, to: index(to)?, step: index(step)?.unwrap_or(1) },
+            ("axis_at" | "axis_exact" | "axis_in", _) => return plan_err!("axis {axis}: a value is NULL or missing"),
+            _ => return plan_err!("{call} is no selection; there are axis_trim, axis_at, axis_exact, axis_index and axis_in"),
+        };
+        Ok((axis, Some(spec)))
+    }
+
+    /// The value of a constant expression; `None` for a parameter without value.
+    fn constant(&self, expr: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Option<ScalarValue>> {
+        let empty = DFSchema::empty();
+        let planned = context.sql_to_expr(expr.clone(), &empty)?;
+        let planned = match &self.parameters {
+            Parameters::Values(values) => with_values(planned, values)?,
+            Parameters::Unknown => planned,
+        };
+        if planned.any_placeholder() {
+            return Ok(None);
+        }
+        let options = Arc::new(context.context_provider().options().clone());
+        let simplify = SimplifyContext::builder().with_schema(Arc::new(empty)).with_config_options(options).with_current_time().build();
+        let simplifier = ExprSimplifier::new(simplify);
+        let typed = simplifier.coerce(planned, &DFSchema::empty())?;
+        match simplifier.simplify(typed)? {
+            Expr::Literal(value, _) => Ok(Some(value)),
+            other => plan_err!("{other} is not a constant; a subset wants constants or parameters"),
+        }
+    }
+}
+
+/// Whether an expression has parameters.
+trait AnyPlaceholder {
+    fn any_placeholder(&self) -> bool;
+}
+
+impl AnyPlaceholder for Expr {
+    fn any_placeholder(&self) -> bool {
+        use datafusion::common::tree_node::TreeNode;
+        self.exists(|e| Ok(matches!(e, Expr::Placeholder(_)))).unwrap_or(true)
+    }
+}
+
+fn with_values(expr: Expr, values: &[ScalarValue]) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+    expr.transform(|e| match &e {
+        Expr::Placeholder(p) => {
+            let number = p.id.trim_start_matches('$').parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+            match number.and_then(|n| values.get(n)) {
+                Some(value) => Ok(Transformed::yes(Expr::Literal(value.clone(), None))),
+                None => plan_err!("there is no value for parameter {}: {} given", p.id, values.len()),
+            }
+        }
+        _ => Ok(Transformed::no(e)),
+    })
+    .data()
+}
+
+fn relation_name(first: &FunctionArg) -> Result<ObjectName> {
+    match first {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Identifier(ident))) => Ok(ObjectName::from(vec![ident.clone()])),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::CompoundIdentifier(parts))) => Ok(ObjectName::from(parts.clone())),
+        other => plan_err!("subset() wants the name of a cube, view or CTE first, not {other}"),
+    }
+}
+
+fn call_of(spec: &FunctionArg) -> Result<&Function> {
+    match spec {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Function(call))) => Ok(call),
+        other => plan_err!("{other} selects nothing of an axis"),
+    }
+}
+
+/// The error, with its place in the desugared text.
+fn at(error: DataFusionError, span: datafusion::sql::sqlparser::tokenizer::Span) -> DataFusionError {
+    let message = error.strip_backtrace();
+    error.with_diagnostic(Diagnostic::new_error(message, Span::try_from_sqlparser_span(span)))
+}
+
+/// The plan with the selection made in the cube below; `None` when there is no such axis.
+fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPlan>> {
+    let into = |input: &LogicalPlan, axis: &str| push(input, axis, spec);
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let provider = source_as_provider(&scan.source)?;
+            let Some(table) = provider.downcast_ref::<CubeTable>() else { return Ok(None) };
+            let Some(number) = table.view.cube.grid.position(axis) else { return Ok(None) };
+            let selected = select(&table.view.cube.grid.axes[number], &table.view.axes[number], spec).map_err(DataFusionError::Plan)?;
+            let view = table.view.select(number, &selected.positions, selected.coordinates, selected.fixed)?;
+            let source = provider_as_source(Arc::new(table.with_view(view)));
+            Ok(Some(LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?.build()?))
+        }
+        LogicalPlan::Projection(p) => {
+            // The axis may go by another name below, or not be selected at all: the cells are the same.
+            let below = p.schema.index_of_column_by_name(None, axis).and_then(|i| match unaliased(&p.expr[i]) {
+                Expr::Column(c) => Some(c.name.clone()),
+                _ => None,
+            });
+            rebuild(plan, into(&p.input, below.as_deref().unwrap_or(axis))?)
+        }
+        LogicalPlan::Aggregate(a) => {
+            let key = a.group_expr.iter().find_map(|e| match unaliased(e) {
+                Expr::Column(c) if c.name == axis => Some(c.name.clone()),
+                _ => None,
+            });
+            match key {
+                Some(name) => rebuild(plan, into(&a.input, &name)?),
+                None if axes_below(plan).iter().any(|a| a == axis) => {
+                    plan_err!("axis {axis} is aggregated away here; put the subset on the cube inside")
+                }
+                None => Ok(None),
+            }
+        }
+        LogicalPlan::SubqueryAlias(s) => rebuild(plan, into(&s.input, axis)?),
+        LogicalPlan::Filter(f) => rebuild(plan, into(&f.input, axis)?),
+        LogicalPlan::Sort(s) if s.fetch.is_none() => rebuild(plan, into(&s.input, axis)?),
+        other if axes_below(other).iter().any(|a| a == axis) => {
+            plan_err!("a subset cannot reach axis {axis} through {}; put it on the cube inside", other.display())
+        }
+        _ => Ok(None),
+    }
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(a) => unaliased(&a.expr),
+        other => other,
+    }
+}
+
+fn rebuild(plan: &LogicalPlan, input: Option<LogicalPlan>) -> Result<Option<LogicalPlan>> {
+    input.map(|input| plan.with_new_exprs(plan.expressions(), vec![input])).transpose()
+}
+
+/// The axes of all cubes below a plan.
+fn axes_below(plan: &LogicalPlan) -> Vec<String> {
+    let mut axes = Vec::new();
+    if let LogicalPlan::TableScan(scan) = plan
+        && let Ok(provider) = source_as_provider(&scan.source)
+        && let Some(table) = provider.downcast_ref::<CubeTable>()
+    {
+        axes.extend(table.view.cube.grid.axes.iter().map(|a| a.name.clone()));
+    }
+    for input in plan.inputs() {
+        for axis in axes_below(input) {
+            if !axes.contains(&axis) {
+                axes.push(axis);
+            }
+        }
+    }
+    axes
+}

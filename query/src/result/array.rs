@@ -1,0 +1,190 @@
+//! Array form: from a plan of rows to one of tensors. Cells that come in boxes stay in boxes; others are scattered.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use super::axes::{Carried, Dimension, HIDDEN, carry};
+use super::metadata::{ResultAxis, axes_json};
+use super::scatter::ScatterExec;
+use crate::dense::CubeExec;
+use crate::dense::exec::LeafPlan;
+use crate::dense::program::Step;
+use crate::dense::reduce::{AxisKey, Function, Split};
+use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
+use crate::view::{ATTRIBUTES, CubeColumn, View};
+
+/// The physical plan that answers `plan` in array form.
+pub(crate) async fn plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let Carried { plan, dimensions } = carry(plan)?;
+    let rows = state.create_physical_plan(&plan).await?;
+    if let Some(leaf) = rows.downcast_ref::<CubeExec>() {
+        let tensors = match &leaf.plan.reduction {
+            None => cells(leaf, &dimensions)?,
+            Some(r) if r.split == Split::Output => groups(leaf, &dimensions)?,
+            Some(_) => None,
+        };
+        if let Some(plan) = tensors {
+            return Ok(Arc::new(CubeExec::new(plan)));
+        }
+    }
+    scattered(state, rows, &dimensions)
+}
+
+/// The view that the plan's leaf has of a dimension's cube: narrower than the table's where predicates were pushed down.
+fn narrowest(rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Arc<View> {
+    fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<View>>) {
+        if let Some(leaf) = plan.downcast_ref::<CubeExec>() {
+            found.push(leaf.plan.view.clone());
+        }
+        plan.children().into_iter().for_each(|child| leaves(child, found));
+    }
+    let mut found = Vec::new();
+    leaves(rows, &mut found);
+    match found.as_slice() {
+        [one] if one.cube.name == d.view.cube.name => one.clone(),
+        _ => d.view.clone(),
+    }
+}
+
+fn is_dimension(dimensions: &[Dimension], name: &str) -> bool {
+    name.starts_with(HIDDEN) || dimensions.iter().any(|d| d.column == name)
+}
+
+/// A leaf that reads cells: its axes are those of the view that are not fixed.
+fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> {
+    let plan = leaf.plan.as_ref();
+    if plan.fetch.is_some() {
+        return Ok(None);
+    }
+    let grid = &plan.view.cube.grid;
+    let axes: Vec<usize> = (0..grid.axes.len()).filter(|&a| !plan.view.axes[a].fixed).collect();
+    if axes.iter().zip(dimensions).any(|(&a, d)| a != d.axis || d.function.is_some()) || axes.len() != dimensions.len() {
+        return Ok(None);
+    }
+    let result_axes: Vec<ResultAxis> = axes
+        .iter()
+        .zip(dimensions)
+        .map(|(&a, d)| ResultAxis { name: d.name.clone(), coordinates: plan.view.axes[a].coordinates.clone(), source: Some(grid.axes[a].clone()) })
+        .collect();
+    let schema = plan.program.schema();
+    let wanted: Vec<(usize, &Arc<Field>)> = schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())).collect();
+    let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
+    for (i, field) in &wanted {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), *i));
+        let lowered = plan.program.lower(&column)?;
+        // A variable that stands for itself keeps its own dimensions; anything computed has all of them.
+        let own = match lowered.downcast_ref::<Column>().map(|c| plan.program.columns[c.index()]) {
+            Some(CubeColumn::Variable(v)) if !plan.program.masks() => {
+                let variable = &plan.view.cube.variables[v];
+                (0..axes.len()).filter(|&d| variable.axes.contains(&axes[d])).collect()
+            }
+            _ => (0..axes.len()).collect::<Vec<_>>(),
+        };
+        let dims: Vec<String> = own.iter().map(|&d| names[d].clone()).collect();
+        fields.push(tensor_field(field.name(), field.data_type(), &dims, field.metadata().get(ATTRIBUTES)));
+        columns.push(TensorColumn { column: exprs.len(), dims: own, zero_when_absent: false });
+        exprs.push(lowered);
+    }
+    let program = plan.program.reading_only(&plan.view, exprs, wanted.iter().map(|(_, f)| f.as_ref().clone()).collect())?;
+    let schema = tensor_schema(fields, axes_json(&result_axes, &plan.view)?);
+    let mut array = LeafPlan::scan(plan.reader.clone(), plan.view.clone(), program, None, plan.partitions);
+    array.tensors = Some(Arc::new(TensorLayout { schema, axes, columns }));
+    Ok(Some(array))
+}
+
+/// A leaf that finishes groups: its axes are the keys.
+fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> {
+    let plan = leaf.plan.as_ref();
+    let Some(reduction) = &plan.reduction else { return Ok(None) };
+    let keys = &reduction.groups.keys;
+    if keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
+        return Ok(None);
+    }
+    let grid = &plan.view.cube.grid;
+    let result_axes: Vec<ResultAxis> = keys
+        .iter()
+        .zip(dimensions)
+        .map(|(k, d)| ResultAxis { name: d.name.clone(), coordinates: k.values.clone(), source: k.is_axis.then(|| grid.axes[k.axis].clone()) })
+        .collect();
+    let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
+    let all: Vec<usize> = (0..keys.len()).collect();
+    let schema = reduction.output_schema();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
+        fields.push(tensor_field(field.name(), field.data_type(), &names, None));
+        columns.push(TensorColumn { column: i, dims: all.clone(), zero_when_absent: is_count(reduction, i) });
+    }
+    let layout = TensorLayout { schema: tensor_schema(fields, axes_json(&result_axes, &plan.view)?), axes: vec![], columns };
+    Ok(Some(LeafPlan { tensors: Some(Arc::new(layout)), ..plan.clone() }))
+}
+
+/// True when output column `i` of a reduction is a count as it stands.
+fn is_count(reduction: &crate::dense::reduce::Reduction, mut i: usize) -> bool {
+    for step in reduction.after.iter().rev() {
+        match step {
+            Step::Mask(_) => return false,
+            Step::Map { exprs, .. } => match exprs[i].downcast_ref::<Column>() {
+                Some(c) => i = c.index(),
+                None => return false,
+            },
+        }
+    }
+    let keys = reduction.groups.keys.len();
+    i >= keys && reduction.aggregates.get(i - keys).is_some_and(|a| a.function == Function::Count)
+}
+
+/// Any other plan: rows are put in their places one by one.
+fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, dimensions: &[Dimension]) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = rows.schema();
+    let mut axes = Vec::new();
+    for d in dimensions {
+        let view = narrowest(&rows, d);
+        let coordinates = &view.axes[d.axis].coordinates;
+        let (coordinates, source) = match &d.function {
+            None => (coordinates.clone(), Some(view.cube.grid.axes[d.axis].clone())),
+            Some(function) => (function_values(state, &view, d.axis, function, coordinates)?, None),
+        };
+        axes.push((schema.index_of(&d.column)?, ResultAxis { name: d.name.clone(), coordinates, source }));
+    }
+    let result_axes: Vec<ResultAxis> = axes.iter().map(|(_, a)| a.clone()).collect();
+    let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
+        fields.push(tensor_field(field.name(), field.data_type(), &names, field.metadata().get(ATTRIBUTES)));
+        columns.push(TensorColumn { column: i, dims: (0..names.len()).collect(), zero_when_absent: false });
+    }
+    let json = match dimensions.first() {
+        Some(d) => axes_json(&result_axes, &narrowest(&rows, d))?,
+        None => serde_json::json!({ "axes": [], "crs": null, "scalars": [], "attributes": {} }).to_string(),
+    };
+    let layout = TensorLayout { schema: tensor_schema(fields, json), axes: vec![], columns };
+    let one: Arc<dyn ExecutionPlan> =
+        if rows.output_partitioning().partition_count() > 1 { Arc::new(CoalescePartitionsExec::new(rows)) } else { rows };
+    Ok(Arc::new(ScatterExec::new(one, axes.into_iter().map(|(i, a)| (i, a.coordinates)).collect(), layout)))
+}
+
+/// The distinct values of a function of an axis, in the order of [`AxisKey`].
+fn function_values(state: &SessionState, view: &View, axis: usize, function: &datafusion::logical_expr::Expr, at: &ArrayRef) -> Result<ArrayRef> {
+    let field = view.field(CubeColumn::Axis(axis));
+    let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
+    let expr = state.create_physical_expr(function.clone(), &DFSchema::try_from(schema.as_ref().clone())?)?;
+    let batch = datafusion::arrow::array::RecordBatch::try_new(schema, vec![at.clone()])?;
+    let values = expr.evaluate(&batch)?.into_array(at.len())?;
+    debug_assert_ne!(values.data_type(), &DataType::Null);
+    Ok(AxisKey::new(axis, false, values)?.values)
+}

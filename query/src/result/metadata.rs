@@ -1,0 +1,127 @@
+//! The schema metadata `graticule.axes`: JSON that tells a client everything about the axes of an array answer.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
+use datafusion::arrow::ipc::writer::StreamWriter;
+use datafusion::error::Result;
+use graticule_storage::array::{Axis, Coordinates};
+use serde_json::{Value, json};
+
+use crate::view::View;
+
+/// One axis of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultAxis {
+    /// Its name in the answer.
+    pub name: String,
+    /// Its coordinates, one a cell.
+    pub coordinates: ArrayRef,
+    /// The cube's axis, when the answer has that axis itself and not a function of it.
+    pub source: Option<Axis>,
+}
+
+/// The JSON.
+pub(crate) fn axes_json(axes: &[ResultAxis], view: &View) -> Result<String> {
+    let axes = axes.iter().map(axis_json).collect::<Result<Vec<_>>>()?;
+    let grid = &view.cube.grid;
+    let mut scalars = Vec::new();
+    for (axis, seen) in grid.axes.iter().zip(&view.axes).filter(|(_, seen)| seen.fixed && seen.len() == 1) {
+        let mut scalar = axis_json(&ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) })?;
+        scalar["value"] = single(&seen.coordinates)?;
+        if let Some(map) = scalar.as_object_mut() {
+            map.remove("size");
+        }
+        scalars.push(scalar);
+    }
+    Ok(json!({ "axes": axes, "crs": grid.crs, "scalars": scalars, "attributes": view.cube.attributes.to_json() }).to_string())
+}
+
+fn axis_json(axis: &ResultAxis) -> Result<Value> {
+    let source = axis.source.as_ref();
+    Ok(json!({
+        "name": axis.name,
+        "size": axis.coordinates.len(),
+        "dtype": dtype(axis.coordinates.data_type()),
+        "units": source.and_then(|a| a.units.clone()),
+        "calendar": source.and_then(|a| a.calendar.clone()),
+        "role": source.map(|a| format!("{:?}", a.role).to_lowercase()),
+        "attributes": source.map_or(json!({}), |a| a.attributes.to_json()),
+        "coordinates": if source.is_some_and(is_positions) && starts_at_zero(&axis.coordinates) { Value::Null } else { coordinates(&axis.coordinates)? },
+    }))
+}
+
+fn is_positions(axis: &Axis) -> bool {
+    matches!(axis.coordinates, Coordinates::Index(_))
+}
+
+fn starts_at_zero(positions: &ArrayRef) -> bool {
+    positions.as_primitive_opt::<Int64Type>().is_some_and(|p| p.values().iter().enumerate().all(|(i, &v)| v == i as i64))
+}
+
+/// numpy's name of a column's type.
+fn dtype(t: &DataType) -> String {
+    match t {
+        DataType::Timestamp(TimeUnit::Second, _) => "datetime64[s]".into(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => "datetime64[ms]".into(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => "datetime64[us]".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => "datetime64[ns]".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "str".into(),
+        DataType::Boolean => "bool".into(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+/// `start` and `step` where they give every coordinate exactly, else the coordinates themselves.
+fn coordinates(values: &ArrayRef) -> Result<Value> {
+    if let Some(regular) = regular(values)? {
+        return Ok(regular);
+    }
+    let schema = Arc::new(Schema::new(vec![Field::new("coordinates", values.data_type().clone(), true)]));
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::try_new(&mut bytes, &schema)?;
+    writer.write(&RecordBatch::try_new(schema, vec![values.clone()])?)?;
+    writer.finish()?;
+    drop(writer);
+    Ok(json!({ "ipc": base64::engine::general_purpose::STANDARD.encode(bytes) }))
+}
+
+fn regular(values: &ArrayRef) -> Result<Option<Value>> {
+    let n = values.len();
+    if n < 2 || values.null_count() > 0 {
+        return Ok(None);
+    }
+    if matches!(values.data_type(), DataType::Timestamp(..)) || values.data_type().is_integer() {
+        let counts = compute::cast(values, &DataType::Int64)?;
+        let counts = counts.as_primitive::<Int64Type>().values();
+        let step = counts[1].wrapping_sub(counts[0]);
+        let even = counts.windows(2).all(|w| w[1].wrapping_sub(w[0]) == step);
+        return Ok(even.then(|| json!({ "start": counts[0], "step": step })));
+    }
+    if !values.data_type().is_floating() {
+        return Ok(None);
+    }
+    let wide = compute::cast(values, &DataType::Float64)?;
+    let wide = wide.as_primitive::<Float64Type>().values();
+    let start = wide[0];
+    let step = (wide[n - 1] - start) / (n - 1) as f64;
+    let single = *values.data_type() == DataType::Float32;
+    let exact = wide.iter().enumerate().all(|(i, &v)| {
+        let computed = start + i as f64 * step;
+        if single { f64::from(computed as f32) == v } else { computed == v }
+    });
+    Ok((exact && start.is_finite() && step.is_finite()).then(|| json!({ "start": start, "step": step })))
+}
+
+/// The one coordinate of a fixed axis: a number, a count of the dtype's unit, or a text.
+fn single(values: &ArrayRef) -> Result<Value> {
+    Ok(match values.data_type() {
+        DataType::Timestamp(..) => json!(compute::cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().value(0)),
+        t if t.is_integer() => json!(compute::cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().value(0)),
+        t if t.is_floating() => json!(compute::cast(values, &DataType::Float64)?.as_primitive::<Float64Type>().value(0)),
+        _ => json!(datafusion::arrow::util::display::array_value_to_string(values, 0)?),
+    })
+}
