@@ -1,5 +1,6 @@
 //! The one error type of this room: whose fault, one clear message, and the place in the text that the user typed.
 
+use datafusion::sql::sqlparser::tokenizer::Span;
 use graticule_grammar::Position;
 
 /// Whose fault it is; the server maps it to a status code.
@@ -42,5 +43,13 @@ impl QueryError {
     /// The user's mistake.
     pub fn user(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::User, message)
+    }
+    /// At the start of a span of the text that sqlparser read; `located` later turns that into the user's place.
+    pub(crate) fn at(mut self, span: Span) -> Self {
+        let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        if span.start.line > 0 {
+            self.position = Some(Position { line: narrow(span.start.line), column: narrow(span.start.column), offset: 0 });
+        }
+        self
     }
 }

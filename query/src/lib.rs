@@ -8,9 +8,11 @@
 //!
 //! This room opens no socket and starts no process.
 
+mod bind;
 mod catalog;
 mod dense;
 mod error;
+mod functions;
 mod optimizer;
 mod result;
 mod session;
