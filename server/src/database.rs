@@ -1,0 +1,74 @@
+//! The rooms behind the doors put together: objects, catalog, reader, engine, and the threads that queries run on.
+
+use std::sync::Arc;
+
+use graticule_query::{Engine, EngineSettings};
+use graticule_storage::catalog::{Catalog, CreateReport, Progress};
+use graticule_storage::object::Objects;
+use graticule_storage::read::{ReadSettings, Reader};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::config::Settings;
+
+/// An open database: everything that a query needs. It ends with [`Database::close`] or when dropped.
+pub struct Database {
+    objects: Objects,
+    engine: Engine,
+    workers: Option<Runtime>,
+}
+
+impl Database {
+    /// Opens the catalog and starts the threads that queries run on. Only `objects` may be indexed and read.
+    /// Errors are one readable line.
+    pub async fn open(settings: &Settings, objects: Objects) -> Result<Database, String> {
+        let threads = usize::try_from(settings.threads).unwrap_or(usize::MAX);
+        let catalog = Catalog::open(settings.catalog_location(), objects.clone()).await.map_err(|e| e.to_string())?;
+        let catalog = Arc::new(catalog);
+        let read = ReadSettings { cache_bytes: settings.cache.0, threads };
+        let reader = Reader::new(objects.clone(), catalog.clone(), read).map_err(|e| e.to_string())?;
+        let engine = EngineSettings { memory_bytes: settings.memory.0, threads };
+        let engine = Engine::new(catalog, reader, engine).map_err(|e| e.to_string())?;
+        // Queries compute on threads of their own, so that a busy one cannot keep the door from answering.
+        let workers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("graticule-query")
+            .enable_all()
+            .build()
+            .map_err(|e| format!("cannot start {threads} query threads: {e}"))?;
+        Ok(Database { objects, engine, workers: Some(workers) })
+    }
+
+    /// Text in, batches out.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What may be indexed and read.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// The threads that queries run on. `None` only while closing.
+    pub fn workers(&self) -> Option<&Handle> {
+        self.workers.as_ref().map(Runtime::handle)
+    }
+
+    /// Makes cubes of files and folders as `graticule serve PATH` does, on the query threads.
+    pub async fn index(&self, paths: &[String], progress: Arc<dyn Progress>) -> Result<CreateReport, String> {
+        let (catalog, paths) = (self.engine.catalog().clone(), paths.to_vec());
+        let work = async move { catalog.serve_paths(&paths, progress.as_ref()).await.map_err(|e| e.to_string()) };
+        match self.workers() {
+            Some(workers) => workers.spawn(work).await.map_err(|e| format!("indexing ended early: {e}"))?,
+            None => work.await,
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where a task of another may be running; in the background it may.
+        if let Some(workers) = self.workers.take() {
+            workers.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The Flight SQL door.
+//!
+//! * [`server`]: the socket, from binding to the graceful end.
+//! * `door`: panics and `GetSchema`; `service`: each message to what it means.
+//! * `statement`: planning, parameters, tickets; `pending`: what tickets stand for.
+//! * `answer`: queries on their threads, back-pressure, deadlines; `sizing`: batches of a size that travels well.
+//! * `metadata`: catalogs, tables, types, abilities; `status`: errors on the wire.
+
+mod answer;
+mod door;
+mod metadata;
+mod pending;
+pub mod server;
+mod service;
+mod sizing;
+mod statement;
+pub mod status;
+
+pub use metadata::KEYWORDS;
