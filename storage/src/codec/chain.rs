@@ -94,7 +94,7 @@ pub(super) fn decode(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: us
 fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
     let too_large = || damaged(format!("{}: {decoded} bytes are too many", codec.name()));
     match codec {
-        Codec::Deflate | Codec::Lzw | Codec::PackBits => Ok(None),
+        Codec::Deflate | Codec::TiffDeflate | Codec::Lzw | Codec::PackBits => Ok(None),
         Codec::Shuffle { .. } | Codec::HorizontalPredictor { .. } | Codec::FloatPredictor { .. } => Ok(Some(decoded)),
         Codec::Fletcher32 => decoded.checked_add(fletcher32::LENGTH).map(Some).ok_or_else(too_large),
         Codec::Interleave { samples, .. } => decoded.checked_mul(*samples as usize).map(Some).ok_or_else(too_large),
@@ -102,7 +102,7 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
 }
 
 fn needs_new_buffer(codec: &Codec) -> bool {
-    matches!(codec, Codec::Deflate | Codec::Lzw | Codec::PackBits | Codec::Shuffle { .. } | Codec::Interleave { .. })
+    matches!(codec, Codec::Deflate | Codec::TiffDeflate | Codec::Lzw | Codec::PackBits | Codec::Shuffle { .. } | Codec::Interleave { .. })
 }
 
 fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
@@ -114,6 +114,7 @@ fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
 fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize, last: bool) -> Result<Held<'a>> {
     match *codec {
         Codec::Deflate => compressed(codec, held, expected, known, last, deflate::LARGEST_RATIO, deflate::undo),
+        Codec::TiffDeflate => compressed(codec, held, expected, known, last, deflate::LARGEST_RATIO, deflate::undo_front),
         Codec::Lzw => compressed(codec, held, expected, known, last, lzw::LARGEST_RATIO, lzw::undo),
         Codec::PackBits => compressed(codec, held, expected, known, last, packbits::LARGEST_RATIO, packbits::undo),
         Codec::Shuffle { element } => {

@@ -27,7 +27,7 @@ pub enum Codec {
         /// Bytes an element.
         element: u32,
     },
-    /// zlib stream (RFC 1950): HDF5 filter 1, TIFF compression 8 and 32946.
+    /// zlib stream (RFC 1950) of exactly the chunk's bytes: HDF5 filter 1.
     Deflate,
     /// HDF5 filter 3: four checksum bytes at the end.
     Fletcher32,
@@ -66,6 +66,9 @@ pub enum Codec {
         /// Bytes a sample.
         element: u32,
     },
+    /// zlib stream of a TIFF strip or tile, compression 8 and 32946. Rows below the image, which some writers put into the
+    /// last strip, are left, as libtiff does (so do [`Codec::Lzw`] and [`Codec::PackBits`]).
+    TiffDeflate,
 }
 
 impl Codec {
@@ -73,7 +76,7 @@ impl Codec {
     pub fn name(&self) -> &'static str {
         match self {
             Codec::Shuffle { .. } => "shuffle",
-            Codec::Deflate => "deflate",
+            Codec::Deflate | Codec::TiffDeflate => "deflate",
             Codec::Fletcher32 => "fletcher32",
             Codec::Lzw => "lzw",
             Codec::PackBits => "packbits",

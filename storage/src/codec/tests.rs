@@ -85,6 +85,7 @@ fn any_codec() -> impl Strategy<Value = Codec> {
     let order = prop_oneof![Just(ByteOrder::Little), Just(ByteOrder::Big)];
     prop_oneof![
         Just(Codec::Deflate),
+        Just(Codec::TiffDeflate),
         Just(Codec::Fletcher32),
         Just(Codec::Lzw),
         Just(Codec::PackBits),

@@ -7,6 +7,8 @@ use crate::format::IndexedGranule;
 use crate::object::{ObjectReader, Objects};
 use crate::{Error, Result};
 
+pub mod geokeys;
+
 /// A variable of a granule, understood.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variable {

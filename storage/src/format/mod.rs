@@ -6,6 +6,8 @@ use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
 use crate::object::ObjectReader;
 use crate::Result;
 
+pub mod geotiff;
+
 /// One array as indexed: what it is and where its chunks lie.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexedArray {

@@ -1,0 +1,137 @@
+//! Where the strips or tiles of one directory lie, as one chunk list a plane.
+
+use std::collections::BTreeSet;
+
+use super::directory::Directory;
+use super::field::tag;
+use super::layout::Layout;
+use crate::array::{ChunkManifest, ChunkRef, EdgeChunks};
+use crate::{Error, Result};
+
+/// Uncompressed rows that follow one another are cut into chunks of about this many bytes, whatever the strips are.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The chunks of all planes: one of chunky images, one a band of others.
+#[derive(Debug)]
+pub(super) struct Segments {
+    /// Rows and columns of a chunk.
+    pub(super) chunk_shape: Vec<u64>,
+    /// Tiles are stored whole, strips are cut at the image's end.
+    pub(super) edge: EdgeChunks,
+    /// Chunks of each plane.
+    pub(super) planes: Vec<ChunkManifest>,
+}
+
+/// Reads the offsets and byte counts of a directory of an object of `size` bytes. Every range lies inside the object; a
+/// segment that was never written (byte count 0) is [`ChunkRef::Missing`].
+pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layout) -> Result<Segments> {
+    let (along_rows, along_columns) = layout.grid();
+    let in_a_plane = along_rows.checked_mul(along_columns);
+    let total = in_a_plane.and_then(|n| n.checked_mul(layout.planes()));
+    let (Some(in_a_plane), Some(total)) = (in_a_plane, total) else {
+        return Err(Error::data(object, format!("{along_rows} x {along_columns} segments of each plane are too many")));
+    };
+    // Some writers give tiles the tags of strips; libtiff reads both.
+    let (offsets_tag, counts_tag) = if directory.has(tag::TILE_OFFSETS) {
+        (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)
+    } else {
+        (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS)
+    };
+    let offsets = directory.unsigned(object, offsets_tag)?.unwrap_or_default();
+    if (offsets.len() as u64) < total {
+        let what = format!("{}: expected {total} values, found {}", tag::name(offsets_tag), offsets.len());
+        return Err(Error::data(object, what));
+    }
+    let lengths = Lengths {
+        object,
+        size,
+        counts: directory.unsigned(object, counts_tag)?.unwrap_or_default(),
+        places: offsets.iter().copied().collect(),
+        name: if layout.tiled { "tile" } else { "strip" },
+    };
+    let mut chunks = Vec::with_capacity(total as usize);
+    for (i, &offset) in offsets.iter().take(total as usize).enumerate() {
+        let row = (i as u64 % in_a_plane) / along_columns;
+        let decoded = layout.segment_bytes(layout.stored_rows(row)).unwrap_or(u64::MAX);
+        chunks.push(lengths.chunk(i, offset, decoded, layout, total)?);
+    }
+    let mut planes: Vec<ChunkManifest> =
+        chunks.chunks(in_a_plane.max(1) as usize).map(|plane| ChunkManifest { chunks: plane.to_vec() }).collect();
+    drop(chunks);
+    let edge = if layout.tiled { EdgeChunks::Padded } else { EdgeChunks::Clipped };
+    let mut chunk_shape = vec![layout.segment_height, layout.segment_width];
+    if layout.uncompressed
+        && !layout.tiled
+        && let Some(starts) = planes.iter().map(contiguous).collect::<Option<Vec<u64>>>()
+        && let Some(row_bytes) = layout.segment_bytes(1).filter(|&n| n > 0)
+    {
+        let rows = (CHUNK_BYTES / row_bytes).clamp(1, layout.height);
+        chunk_shape = vec![rows, layout.width];
+        planes = starts.into_iter().map(|start| recut(start, row_bytes, rows, layout.height)).collect();
+    }
+    Ok(Segments { chunk_shape, edge, planes })
+}
+
+/// What decides how many bytes a segment has.
+struct Lengths<'a> {
+    object: &'a str,
+    size: u64,
+    counts: Vec<u64>,
+    /// All offsets, to find where a segment without byte count must end.
+    places: BTreeSet<u64>,
+    name: &'static str,
+}
+
+impl Lengths<'_> {
+    /// Segment `i` of `total`, which holds `decoded` bytes once decoded.
+    fn chunk(&self, i: usize, offset: u64, decoded: u64, layout: &Layout, total: u64) -> Result<ChunkRef> {
+        let named = |what: String| format!("{} {i}: {what}", self.name);
+        let length = match (offset, self.counts.get(i).copied()) {
+            (0, None | Some(0)) => return Ok(ChunkRef::Missing),
+            (0, Some(n)) => return Err(Error::data(self.object, named(format!("{n} bytes at offset 0, where the header stands")))),
+            // A single segment without its length: libtiff works it out as well.
+            (_, Some(0)) if !(layout.uncompressed && total == 1) => return Ok(ChunkRef::Missing),
+            (_, Some(n)) if !layout.uncompressed => n,
+            (_, Some(n)) if n >= decoded || total == 1 => decoded,
+            (_, Some(n)) => return Err(Error::data(self.object, named(format!("expected {decoded} bytes, found {n}")))),
+            (_, None) if layout.uncompressed => decoded,
+            (_, None) => {
+                let next = self.places.range(offset.saturating_add(1)..).next().copied().unwrap_or(self.size);
+                next.min(self.size).saturating_sub(offset)
+            }
+        };
+        let end = offset.checked_add(length).filter(|&end| end <= self.size && length > 0);
+        if end.is_none() {
+            let range = offset..offset.saturating_add(length);
+            let what = named(format!("reaches over the object's end at byte {}", self.size));
+            return Err(Error::data_at(self.object, range, what));
+        }
+        Ok(ChunkRef::Stored { object: 0, offset, length, skip: 0 })
+    }
+}
+
+/// The first byte of a plane whose chunks follow one another without a gap.
+fn contiguous(plane: &ChunkManifest) -> Option<u64> {
+    let mut start = None;
+    let mut expected = None;
+    for chunk in &plane.chunks {
+        let ChunkRef::Stored { offset, length, .. } = chunk else { return None };
+        if expected.is_some_and(|e| e != *offset) {
+            return None;
+        }
+        start = start.or(Some(*offset));
+        expected = offset.checked_add(*length);
+    }
+    start
+}
+
+/// A plane of `height` rows from byte `start` on, in chunks of `rows` rows.
+fn recut(start: u64, row_bytes: u64, rows: u64, height: u64) -> ChunkManifest {
+    let chunk = |i: u64| ChunkRef::Stored {
+        object: 0,
+        offset: start + i * rows * row_bytes,
+        length: rows.min(height - i * rows) * row_bytes,
+        skip: 0,
+    };
+    ChunkManifest { chunks: (0..height.div_ceil(rows)).map(chunk).collect() }
+}
