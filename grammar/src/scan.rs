@@ -283,11 +283,8 @@ impl Scan<'_> {
 
     /// Refuses a bracket that looks like a subset where none can stand. Arrays and subscripts pass.
     fn stray_bracket(&self, at: usize) -> Result<(), GrammarError> {
-        match self.frame.clause {
-            Clause::From(Place::Relation | Place::Alias | Place::As) => {
-                return Err(self.tokens.error(at, "a subset stands directly behind the name, before the alias: era5[lat(40:60)] AS e"));
-            }
-            _ => {}
+        if let Clause::From(Place::Relation | Place::Alias | Place::As) = self.frame.clause {
+            return Err(self.tokens.error(at, "a subset stands directly behind the name, before the alias: era5[lat(40:60)] AS e"));
         }
         let named = self.before(at).is_some_and(|before| self.tokens.is_name(before)) && self.ends_operand_before(at);
         if !named {

@@ -57,10 +57,7 @@ impl<'a> Source<'a> {
         let found = quote_found(part.get(at..).unwrap_or_default());
         let message = if refused.contains(&Rule::kw_from) {
             format!("expected the name of a cube, found {found}")
-        } else if expected.contains(&Rule::kw_overlap)
-            && found.starts_with(|c: char| c == '`')
-            && found.chars().nth(1).is_some_and(char::is_alphabetic)
-        {
+        } else if expected.contains(&Rule::kw_overlap) && found.starts_with('`') && found.chars().nth(1).is_some_and(char::is_alphabetic) {
             unknown_clause(&found)
         } else {
             expectation(rule, expected, &found)
@@ -83,10 +80,9 @@ fn unknown_clause(found: &str) -> String {
 fn expectation(rule: Rule, expected: &[Rule], found: &str) -> String {
     let mut names: Vec<String> = Vec::new();
     for rule in expected {
-        // A value or a dotted name could go on with these: true, and no help.
-        let goes_on = matches!(rule, Rule::word | Rule::quoted | Rule::text | Rule::number | Rule::parameter | Rule::dot);
         let name = describe(*rule);
-        if !(goes_on && expected.len() > 1) && !names.contains(&name) {
+        // That a name could go on with a dot is true and no help.
+        if (*rule != Rule::dot || expected.len() == 1) && !names.contains(&name) {
             names.push(name);
         }
     }

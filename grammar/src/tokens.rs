@@ -274,7 +274,7 @@ mod tests {
         ] {
             let started = std::time::Instant::now();
             assert!(Tokens::read(&text).is_err() || !text.starts_with('('));
-            assert!(started.elapsed().as_secs() < 5, "{:?} {:.3}", started.elapsed(), &text);
+            assert!(started.elapsed().as_secs() < 60, "{:?} {:.3}", started.elapsed(), &text);
         }
         let fits = format!("{}1{}", "(".repeat(MAX_NESTING), ")".repeat(MAX_NESTING));
         assert!(Tokens::read(&fits).is_ok());

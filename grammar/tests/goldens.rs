@@ -40,6 +40,7 @@ fn check(name: &str, at_least: usize, run: fn(&str) -> Result<String, String>) {
     for Case { title, text, outcome } in cases {
         match run(&text) {
             Ok(now) => {
+                let now = now.trim_end();
                 if now != outcome && !update {
                     write!(wrong, "\n{title}\n{text}\nwas:\n{outcome}\nis:\n{now}\n").unwrap();
                 }

@@ -338,8 +338,8 @@ fn a_megabyte_is_read_in_linear_time_and_bounded_depth() {
     for (name, text, error) in texts {
         let started = Instant::now();
         let outcome = parse(&text);
-        // Without optimisation a token costs microseconds; what is quadratic would take hours.
-        let limit = if name == "a wide statement" { 60 } else { 5 };
+        // Without optimisation and on a busy machine a token costs microseconds; what is quadratic would take hours.
+        let limit = if name == "nested" { 1 } else { 60 };
         assert!(started.elapsed().as_secs() < limit, "{name}: {:?}", started.elapsed());
         match (outcome, error) {
             (Ok(_), None) => {}
