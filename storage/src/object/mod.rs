@@ -105,7 +105,7 @@ impl Objects {
     }
 
     /// Ranges of one object, in the order given: near ones are fetched in one request, requests run in parallel, and each
-    /// is checked against the version that was indexed.
+    /// is checked against the version that was indexed. Without ranges, only the version is checked.
     ///
     /// Errors: [`Error::Changed`], [`Error::NotFound`], [`Error::Forbidden`]; [`Error::Data`] for a range that reaches
     /// over the object's end.
@@ -115,6 +115,9 @@ impl Objects {
             if range.start > range.end || range.end > expected.size {
                 return Err(over_the_end(location, range, expected.size));
             }
+        }
+        if ranges.iter().all(Range::is_empty) {
+            expected.check(location, &opened.version().await?)?;
         }
         ranges::read(&opened, expected, ranges).await
     }

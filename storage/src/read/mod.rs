@@ -1,18 +1,33 @@
 //! Reading: extents of cubes to tiles. Fetching is async, decoding is sync, and no function exists in both.
 
+mod cache;
+mod cell;
+mod chunk;
+mod column;
+mod convert;
+mod copy;
+mod decode;
+mod fetch;
+mod missing;
+mod plan;
+mod whole;
+
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::ArrayRef;
 
-use crate::array::{Encoding, Extent};
+use crate::array::{ChunkRef, Extent};
 use crate::catalog::{Catalog, Cube};
-use crate::format::IndexedArray;
-use crate::object::{ObjectVersion, Objects};
+use crate::object::Objects;
 use crate::{Error, Result};
-
-fn not_built<T>() -> Result<T> {
-    Err(Error::Internal("reading: not built yet".into()))
-}
+use cache::ChunkCache;
+use column::BroadcastAxis;
+pub use fetch::Fetched;
+use plan::Index;
+pub(crate) use whole::OpenArray;
+pub use whole::{decode_cells, read_whole};
 
 /// How reading is set up.
 #[derive(Debug, Clone, Copy)]
@@ -67,57 +82,115 @@ pub struct Estimate {
     pub bytes: u64,
 }
 
-/// The bytes of a tile's chunks, not yet decoded.
-pub struct Fetched {}
-
-/// Reads tiles of cubes. Cheap to clone.
+/// Reads tiles of cubes. Cheap to clone; clones share cache and threads.
+///
+/// The way of a tile: [`Reader::fetch`] on the async runtime, then [`Reader::decode`] on a thread of [`Reader::cpu`].
 #[derive(Clone)]
-pub struct Reader {}
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    objects: Objects,
+    index: Arc<dyn Index>,
+    cache: ChunkCache,
+    cpu: Arc<rayon::ThreadPool>,
+    totals: Totals,
+}
+
+#[derive(Default)]
+struct Totals {
+    chunks_read: AtomicU64,
+    chunks_cached: AtomicU64,
+    bytes_read: AtomicU64,
+}
+
+/// What a reader did since its start, and what its cache holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReaderStatistics {
+    /// Chunks fetched and decoded.
+    pub chunks_read: u64,
+    /// Chunks found decoded in the cache.
+    pub chunks_cached: u64,
+    /// Bytes fetched.
+    pub bytes_read: u64,
+    /// Bytes in the cache now.
+    pub cache_used: u64,
+}
 
 impl Reader {
-    /// A reader with its own cache and CPU threads.
-    pub fn new(_objects: Objects, _catalog: Arc<Catalog>, _settings: ReadSettings) -> Result<Reader> {
-        Ok(Reader {})
+    /// A reader with its own cache and CPU threads (named `graticule-cpu-N`).
+    pub fn new(objects: Objects, catalog: Arc<Catalog>, settings: ReadSettings) -> Result<Reader> {
+        Reader::over(objects, catalog, settings)
     }
 
-    /// Fetches every chunk that the request needs and that is not decoded in the cache.
-    pub async fn fetch(&self, _cube: &Arc<Cube>, _request: TileRequest) -> Result<Fetched> {
-        not_built()
+    fn over(objects: Objects, index: Arc<dyn Index>, settings: ReadSettings) -> Result<Reader> {
+        let cpu = rayon::ThreadPoolBuilder::new()
+            .num_threads(settings.threads.max(1))
+            .thread_name(|i| format!("graticule-cpu-{i}"))
+            .build()
+            .map_err(|e| Error::Resources(format!("{} CPU threads could not be started: {e}", settings.threads)))?;
+        let cache = ChunkCache::new(settings.cache_bytes)?;
+        Ok(Reader { inner: Arc::new(Inner { objects, index, cache, cpu: Arc::new(cpu), totals: Totals::default() }) })
+    }
+
+    /// Fetches every chunk that the request needs and that is not decoded in the cache. Objects that changed since they
+    /// were indexed are an error even where the cache would do.
+    pub async fn fetch(&self, cube: &Arc<Cube>, request: TileRequest) -> Result<Fetched> {
+        let plans = plan::plan(&*self.inner.index, cube, &request)?;
+        let fetched = fetch::fetch(&self.inner.objects, Some(&self.inner.cache), request.extent, plans).await?;
+        let (totals, metrics) = (&self.inner.totals, &fetched.metrics);
+        totals.chunks_read.fetch_add(metrics.chunks_read, Ordering::Relaxed);
+        totals.chunks_cached.fetch_add(metrics.chunks_cached, Ordering::Relaxed);
+        totals.bytes_read.fetch_add(metrics.bytes_read, Ordering::Relaxed);
+        Ok(fetched)
     }
 
     /// Decodes on the calling thread; crops and applies the encoding while copying into the tile.
-    pub fn decode(&self, _fetched: Fetched) -> Result<Tile> {
-        not_built()
+    pub fn decode(&self, fetched: Fetched) -> Result<Tile> {
+        decode::tile(fetched, Some(&self.inner.cache))
     }
 
     /// The CPU threads on which decoding and what follows should run.
     pub fn cpu(&self) -> &Arc<rayon::ThreadPool> {
-        unimplemented!()
+        &self.inner.cpu
     }
 
     /// Bytes in the cache of decoded chunks.
     pub fn cache_used(&self) -> u64 {
-        0
+        self.inner.cache.used()
     }
 
-    /// From the index alone: chunks and stored bytes that these requests would read.
-    pub fn estimate(&self, _cube: &Cube, _requests: &[TileRequest]) -> Result<Estimate> {
-        not_built()
+    /// Totals since the start.
+    pub fn statistics(&self) -> ReaderStatistics {
+        let totals = &self.inner.totals;
+        ReaderStatistics {
+            chunks_read: totals.chunks_read.load(Ordering::Relaxed),
+            chunks_cached: totals.chunks_cached.load(Ordering::Relaxed),
+            bytes_read: totals.bytes_read.load(Ordering::Relaxed),
+            cache_used: self.cache_used(),
+        }
+    }
+
+    /// From the index alone: chunks and stored bytes that these requests would read; a chunk that several need counts once.
+    pub fn estimate(&self, cube: &Cube, requests: &[TileRequest]) -> Result<Estimate> {
+        let mut estimate = Estimate::default();
+        let mut seen = HashSet::new();
+        for request in requests {
+            for column in plan::plan(&*self.inner.index, cube, request)? {
+                for part in &column.parts {
+                    if let ChunkRef::Stored { length, .. } = part.reference
+                        && seen.insert(part.key())
+                    {
+                        estimate.chunks += 1;
+                        estimate.bytes = estimate.bytes.saturating_add(length);
+                    }
+                }
+            }
+        }
+        Ok(estimate)
     }
 }
 
-/// Stored values of a whole array in native byte order; refused when they would take more than `limit` bytes.
-pub async fn read_whole(
-    _objects: &Objects,
-    _location: &str,
-    _version: &ObjectVersion,
-    _array: &IndexedArray,
-    _limit: u64,
-) -> Result<Vec<u8>> {
-    not_built()
-}
-
-/// Stored cells in native byte order to values; NULL where missing.
-pub fn decode_cells(_stored: &[u8], _encoding: &Encoding) -> Result<ArrayRef> {
-    not_built()
-}
+#[cfg(test)]
+mod tests;

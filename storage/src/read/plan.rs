@@ -1,0 +1,280 @@
+//! From a tile request to the chunks that it needs and where their cells go. No file is touched here.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::TileRequest;
+use super::cache::ChunkKey;
+use super::chunk::{self, name};
+use super::column::BroadcastAxis;
+use super::copy::{Copy, strides};
+use crate::array::{ArrayMetadata, ChunkManifest, ChunkRef, DataType, Encoding, Extent, TimeUnit};
+use crate::catalog::{Catalog, Cube, Granule, GranuleId, Piece};
+use crate::{Error, Result};
+
+/// Most cells of one variable in one tile.
+const CELLS: u64 = 1 << 31;
+
+/// What reading needs of the catalog. The catalog is the one implementation outside of tests.
+pub(super) trait Index: Send + Sync {
+    /// A granule by number.
+    fn granule(&self, id: GranuleId) -> Result<Arc<Granule>>;
+    /// The chunk references of an array.
+    fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>>;
+}
+
+impl Index for Catalog {
+    fn granule(&self, id: GranuleId) -> Result<Arc<Granule>> {
+        Catalog::granule(self, id)
+    }
+
+    fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>> {
+        Catalog::manifest(self, granule, array)
+    }
+}
+
+/// One array of one granule.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) granule: Arc<Granule>,
+    pub(super) array: u32,
+}
+
+impl Source {
+    pub(super) fn new(granule: Arc<Granule>, array: u32) -> Result<Source> {
+        match granule.arrays.get(array as usize) {
+            Some(_) => Ok(Source { granule, array }),
+            None => Err(Error::Internal(format!("{}: there is no array {array}", granule.location))),
+        }
+    }
+
+    /// What the array is.
+    pub(super) fn metadata(&self) -> &ArrayMetadata {
+        // `new` has checked the number.
+        &self.granule.arrays[self.array as usize]
+    }
+}
+
+/// The part of a chunk that a column needs.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) source: Source,
+    /// C-order number of the chunk.
+    pub(super) chunk: u64,
+    pub(super) reference: ChunkRef,
+    /// Bytes of the decoded chunk; cells of it for [`DataType::Text`].
+    pub(super) decoded_len: usize,
+    pub(super) encoding: Arc<Encoding>,
+    /// From the decoded chunk to the variable's own cells.
+    pub(super) copy: Copy,
+}
+
+impl Part {
+    pub(super) fn key(&self) -> ChunkKey {
+        ChunkKey { granule: self.source.granule.id, array: self.source.array, chunk: self.chunk }
+    }
+
+    /// Where its bytes lie in the granule's object; `None` when nothing is stored there.
+    pub(super) fn range(&self) -> Result<Option<Range<u64>>> {
+        let ChunkRef::Stored { object, offset, length, .. } = self.reference else { return Ok(None) };
+        let (granule, array) = (&self.source.granule, self.source.metadata());
+        if object != 0 {
+            return Err(Error::Internal(format!("{}: object {object} of a granule of one file", name(granule, array))));
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= granule.version.size => Ok(Some(offset..end)),
+            end => {
+                let what = format!("chunk {} reaches over the end of the file, which has {} bytes", self.chunk, granule.version.size);
+                Err(Error::data_at(name(granule, array), offset..end.unwrap_or(u64::MAX), what))
+            }
+        }
+    }
+}
+
+/// How one column of a tile is made.
+#[derive(Debug, Clone)]
+pub(super) struct ColumnPlan {
+    pub(super) decoded: DataType,
+    pub(super) time: Option<TimeUnit>,
+    /// Cells on the variable's own axes.
+    pub(super) cells: usize,
+    /// The tile's axes; those that are not `own` are broadcast.
+    pub(super) axes: Vec<BroadcastAxis>,
+    pub(super) parts: Vec<Part>,
+}
+
+impl ColumnPlan {
+    /// True when the parts fill the column from its first cell to its last, in order.
+    pub(super) fn in_order(&self) -> bool {
+        let mut end = 0;
+        self.parts.iter().all(|part| {
+            let follows = part.copy.to() >= end && part.copy.fills_consecutive_cells();
+            end = part.copy.to() + part.copy.cells();
+            follows
+        })
+    }
+
+    /// True when every cell is written by some part.
+    pub(super) fn covered(&self) -> bool {
+        self.parts.iter().map(|p| p.copy.cells()).sum::<usize>() == self.cells
+    }
+}
+
+/// Plans every column of a request, in its order.
+pub(super) fn plan(index: &dyn Index, cube: &Cube, request: &TileRequest) -> Result<Vec<ColumnPlan>> {
+    let extent = &request.extent;
+    let inside = extent.ndim() == cube.grid.axes.len()
+        && extent.ranges().iter().zip(&cube.grid.axes).all(|(r, axis)| r.start <= r.end && r.end <= axis.len());
+    if !inside {
+        return Err(Error::Internal(format!("extent {extent} lies outside of cube {}, {}", cube.name, cube.grid.extent())));
+    }
+    if extent.cells() > CELLS {
+        return Err(Error::Resources(format!("a tile of {} cells is too large (at most {CELLS})", extent.cells())));
+    }
+    request.variables.iter().map(|&variable| plan_variable(index, cube, extent, variable)).collect()
+}
+
+fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize) -> Result<ColumnPlan> {
+    let Some(variable) = cube.variables.get(number) else {
+        return Err(Error::Internal(format!("cube {} has no variable {number}", cube.name)));
+    };
+    let own = extent.project(&variable.axes);
+    let to_shape: Vec<usize> = own.shape().into_iter().map(|n| n as usize).collect();
+    let axes = extent.shape().into_iter().enumerate();
+    let axes = axes.map(|(d, n)| BroadcastAxis { len: n as usize, own: variable.axes.contains(&d) }).collect();
+    let cells = to_shape.iter().product();
+    let mut column = ColumnPlan { decoded: variable.decoded, time: variable.time, cells, axes, parts: Vec::new() };
+    if extent.is_empty() {
+        column.cells = 0;
+        return Ok(column);
+    }
+    let to_strides = strides(&to_shape);
+    for piece in variable.pieces_meeting(&own) {
+        let Some(meeting) = piece.extent.intersection(&own) else { continue };
+        if piece.encoding.time != variable.time {
+            return Err(Error::Internal(format!("variable {} of cube {}: pieces of different kinds of time", variable.name, cube.name)));
+        }
+        let source = Source::new(index.granule(piece.granule)?, piece.array)?;
+        let manifest = index.manifest(piece.granule, piece.array)?;
+        let aligned = align(&source, piece)?;
+        // Into the array's own index space.
+        let wanted: Vec<Range<u64>> = (aligned.iter().enumerate())
+            .map(|(dimension, axis)| match axis {
+                Some(axis) => {
+                    let (r, begin, offset) = (meeting.range(*axis), piece.extent.range(*axis).start, offset(piece, *axis));
+                    r.start - begin + offset..r.end - begin + offset
+                }
+                None => 0..source.metadata().shape.get(dimension).copied().unwrap_or(1),
+            })
+            .collect();
+        let strides: Vec<usize> = aligned.iter().map(|axis| axis.map_or(0, |a| to_strides[a])).collect();
+        let to = meeting.origin().iter().zip(own.ranges()).zip(&to_strides).map(|((o, r), s)| (o - r.start) as usize * s).sum();
+        parts(&source, &manifest, &piece.encoding, &wanted, &strides, to, &mut column.parts)?;
+    }
+    Ok(column)
+}
+
+/// Adds a part for every chunk of an array that meets `wanted` (in the array's index space). The cell at the begin of
+/// `wanted` goes to position `to` of the column, a step along dimension d moves `to_strides[d]` cells there.
+pub(super) fn parts(
+    source: &Source,
+    manifest: &ChunkManifest,
+    encoding: &Arc<Encoding>,
+    wanted: &[Range<u64>],
+    to_strides: &[usize],
+    to: usize,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
+    let array = source.metadata();
+    let grid = array.chunk_grid();
+    let counts = grid.counts();
+    let side = |d: usize| array.chunk_shape.get(d).copied().unwrap_or(1).max(1);
+    let whole = array.data_type == encoding.stored || array.data_type.size() == encoding.stored.size();
+    if wanted.len() != array.shape.len() || array.chunk_shape.len() != array.shape.len() || !whole {
+        return Err(Error::Internal(format!("{}: the index does not fit together", name(&source.granule, array))));
+    }
+    let first: Vec<u64> = wanted.iter().enumerate().map(|(d, r)| r.start / side(d)).collect();
+    let last: Vec<u64> = wanted.iter().enumerate().map(|(d, r)| r.end.saturating_sub(1) / side(d)).collect();
+    let mut at = first.clone();
+    loop {
+        let stored = chunk::stored_shape(array, &at);
+        let decoded_len = chunk::decoded_len(&source.granule, array, &stored)?;
+        let decoded_len = if array.data_type == DataType::Text { stored.iter().product::<u64>() as usize } else { decoded_len };
+        let stored: Vec<usize> = stored.into_iter().map(|n| n as usize).collect();
+        let from_strides = strides(&stored);
+        let (mut shape, mut from, mut target) = (Vec::with_capacity(at.len()), 0, to);
+        for (d, r) in wanted.iter().enumerate() {
+            let begin = at[d] * side(d);
+            let (start, end) = (r.start.max(begin), r.end.min(begin + side(d)));
+            shape.push((end - start) as usize);
+            from += (start - begin) as usize * from_strides[d];
+            target += (start - r.start) as usize * to_strides[d];
+        }
+        let chunk = counts.iter().zip(&at).fold(0u64, |n, (c, i)| n * c + i);
+        parts.push(Part {
+            source: source.clone(),
+            chunk,
+            reference: manifest.get(chunk).clone(),
+            decoded_len,
+            encoding: Arc::clone(encoding),
+            copy: Copy::new(&shape, &from_strides, to_strides, from, target),
+        });
+        // The next chunk in C order.
+        let mut d = at.len();
+        loop {
+            if d == 0 {
+                return Ok(());
+            }
+            d -= 1;
+            if at[d] < last[d] {
+                at[d] += 1;
+                break;
+            }
+            at[d] = first[d];
+        }
+    }
+}
+
+/// The cell of the array, along an axis of the variable, that lies at the piece's begin.
+fn offset(piece: &Piece, axis: usize) -> u64 {
+    piece.offset.get(axis).copied().unwrap_or(0)
+}
+
+/// For each dimension of a piece's array, the axis of the variable that it lies on; `None` for a dimension of one cell that
+/// the variable lacks. An axis that the file lacks has chunks of one cell. Where several ways fit, they name the same cells.
+fn align(source: &Source, piece: &Piece) -> Result<Vec<Option<usize>>> {
+    fn search(array: &ArrayMetadata, piece: &Piece, dimensions: usize, axes: usize, found: &mut Vec<Option<usize>>) -> bool {
+        let fits = |d: usize, a: usize| {
+            let (shape, side) = (array.shape[d], array.chunk_shape[d].max(1));
+            let (length, chunk) = (piece.extent.range(a), piece.chunk_shape.get(a).copied().unwrap_or(1).max(1));
+            offset(piece, a).checked_add(length.end.saturating_sub(length.start)).is_some_and(|end| end <= shape)
+                && side.min(shape.max(1)) == chunk.min(shape.max(1))
+        };
+        let lacking = |a: usize| {
+            let r = piece.extent.range(a);
+            r.end - r.start == 1 && offset(piece, a) == 0 && piece.chunk_shape.get(a).is_none_or(|&c| c <= 1)
+        };
+        if dimensions == 0 {
+            return (0..axes).all(lacking);
+        }
+        let d = dimensions - 1;
+        if axes > 0 && fits(d, axes - 1) {
+            found[d] = Some(axes - 1);
+            if search(array, piece, d, axes - 1, found) {
+                return true;
+            }
+        }
+        if axes > 0 && lacking(axes - 1) && search(array, piece, dimensions, axes - 1, found) {
+            return true;
+        }
+        found[d] = None;
+        array.shape[d] == 1 && search(array, piece, d, axes, found)
+    }
+    let array = source.metadata();
+    let mut found = vec![None; array.shape.len()];
+    if array.chunk_shape.len() == array.shape.len() && search(array, piece, array.shape.len(), piece.extent.ndim(), &mut found) {
+        return Ok(found);
+    }
+    let what = format!("shape {:?} does not fit its place {} in the cube", array.shape, piece.extent);
+    Err(Error::Internal(format!("{}: {what}", name(&source.granule, array))))
+}
