@@ -1,11 +1,13 @@
 //! Conventions: what attributes mean. CF (and GeoKeys) turn indexed arrays into axes, encodings, CRS.
 
+pub mod cf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::array::{Attributes, Axis, DataType, Encoding};
+use crate::Result;
+use crate::array::{ArrayMetadata, Attributes, Axis, DataType, Encoding};
 use crate::format::IndexedGranule;
 use crate::object::{ObjectReader, Objects};
-use crate::{Error, Result};
 
 pub mod geokeys;
 
@@ -38,18 +40,40 @@ pub struct Described {
 }
 
 /// Applies the conventions to a granule; reads the values of coordinate variables.
-pub async fn describe(_objects: &Objects, _object: &ObjectReader, _granule: &IndexedGranule) -> Result<Described> {
-    Err(Error::Internal("conventions: not built yet".into()))
+pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &IndexedGranule) -> Result<Described> {
+    cf::describe(objects, object, granule).await
 }
 
 /// The rule from stored cells of one array to values: packing, missing data, unsignedness. Times stay numbers in the file's
 /// units (see [`time_encoding_of`]); an index of no array gives the identity of bytes.
 pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
-    Encoding::identity(granule.arrays.get(array).map_or(DataType::UInt8, |a| a.metadata.data_type))
+    match granule.arrays.get(array) {
+        Some(array) => encoding(&array.metadata, &granule.format, &mut Vec::new()),
+        None => Encoding::identity(DataType::UInt8),
+    }
+}
+
+/// What [`encoding_of`] ignored in the attributes of one array, for people.
+pub fn encoding_warnings(granule: &IndexedGranule, array: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(array) = granule.arrays.get(array) {
+        encoding(&array.metadata, &granule.format, &mut warnings);
+    }
+    warnings
 }
 
 /// For an array whose units are times since an instant in a real-world calendar: the encoding whose values are instants in
-/// microseconds; `None` for all others.
-pub fn time_encoding_of(_granule: &IndexedGranule, _array: usize) -> Option<Encoding> {
-    None
+/// microseconds (see [`Encoding::time`]); `None` for all others.
+pub fn time_encoding_of(granule: &IndexedGranule, array: usize) -> Option<Encoding> {
+    let attributes = &granule.arrays.get(array)?.metadata.attributes;
+    let units = attributes.text("units").filter(|u| cf::time::is_time(u))?;
+    let (reference, _) = cf::time::TimeReference::parse(units, attributes.text("calendar")).ok()?;
+    reference.encoding(&encoding_of(granule, array))
+}
+
+/// The encoding of an array of a granule of format `format`; what is ignored is told in `warnings`.
+fn encoding(metadata: &ArrayMetadata, format: &str, warnings: &mut Vec<String>) -> Encoding {
+    let mut encoding = cf::packing::packing(metadata.data_type, &metadata.attributes, warnings);
+    cf::missing::missing(&mut encoding, metadata.data_type, &metadata.attributes, format.starts_with("netcdf"), warnings);
+    encoding
 }

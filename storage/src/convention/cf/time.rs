@@ -1,0 +1,243 @@
+//! CF times (CF section 4.4): `units` like `hours since 1900-01-01 00:00:0.0` and a calendar, to instants. Arithmetic is
+//! in exact integers of nanoseconds; floating-point times are rounded to what their type can tell apart.
+
+use super::calendar::Calendar;
+use crate::array::{Coordinates, DataType, Encoding, TimeUnit};
+
+const SECOND: i128 = 1_000_000_000;
+const DAY: i128 = 86_400 * SECOND;
+
+/// What `units` and `calendar` of a time variable say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeReference {
+    /// The calendar in which the epoch is a date.
+    pub calendar: Calendar,
+    /// Nanoseconds from 1970-01-01T00:00Z to the epoch, counted in that calendar.
+    pub epoch: i128,
+    /// Nanoseconds in one unit.
+    pub unit: i128,
+}
+
+/// Unpacked times as numbers in the file's units.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Numbers {
+    /// Integers of any width.
+    Integers(Vec<i64>),
+    /// Single-precision values, widened.
+    Singles(Vec<f64>),
+    /// Double-precision values.
+    Doubles(Vec<f64>),
+}
+
+/// True for units of the form `X since Y`.
+pub fn is_time(units: &str) -> bool {
+    split_units(units).is_some()
+}
+
+fn split_units(units: &str) -> Option<(&str, &str)> {
+    let at = units.to_ascii_lowercase().find(" since ")?;
+    Some((units[..at].trim(), units[at + 7..].trim()))
+}
+
+impl TimeReference {
+    /// Reads `units` and `calendar`. With it comes a warning where something had to be guessed; the error says in one line
+    /// why these units cannot be read as time.
+    pub fn parse(units: &str, calendar: Option<&str>) -> Result<(TimeReference, Option<String>), String> {
+        let Some((unit, epoch)) = split_units(units) else {
+            return Err(format!("units {units:?} are not of the form \"X since Y\""));
+        };
+        let unit = nanoseconds_of(unit).map_err(|why| format!("units {units:?}: {why}"))?;
+        let Some(calendar) = Calendar::from_name(calendar) else {
+            return Err(format!("calendar {:?} is not known", calendar.unwrap_or_default()));
+        };
+        let epoch = Epoch::parse(epoch).ok_or_else(|| format!("units {units:?}: the reference time {epoch:?} is not a date"))?;
+        let (calendar, year, warning) = match calendar {
+            // CF has no year 0 in calendars of the real world before 1582; files that use it mean the proleptic one.
+            Calendar::Standard | Calendar::Julian if epoch.year == 0 => {
+                (Calendar::ProlepticGregorian, 0, Some(format!("units {units:?}: year 0 is read in the proleptic Gregorian calendar")))
+            }
+            Calendar::Standard | Calendar::Julian if epoch.year < 0 => (calendar, epoch.year + 1, None),
+            _ => (calendar, epoch.year, None),
+        };
+        let days = calendar
+            .days(year, epoch.month, epoch.day)
+            .ok_or_else(|| format!("units {units:?}: the calendar {} has no such date", calendar.name()))?;
+        Ok((TimeReference { calendar, epoch: i128::from(days) * DAY + epoch.nanoseconds, unit }, warning))
+    }
+
+    /// Nanoseconds since 1970 of an integer count.
+    fn exact(&self, value: i64) -> i128 {
+        self.epoch + i128::from(value) * self.unit
+    }
+
+    /// Nanoseconds since 1970 of a floating-point count. `epsilon` is the relative spacing of the stored type: of all
+    /// instants that the value cannot tell apart, the roundest is taken (whole seconds, milliseconds, microseconds).
+    fn rounded(&self, value: f64, epsilon: f64) -> Option<i128> {
+        if !value.is_finite() {
+            return None;
+        }
+        let whole = value.trunc();
+        if whole.abs() > 9e18 {
+            return None;
+        }
+        let nanoseconds = whole as i128 * self.unit + ((value - whole) * self.unit as f64).round() as i128;
+        let doubt = (value.abs() * epsilon * self.unit as f64) as i128;
+        let at = self.epoch + nanoseconds;
+        let quantum = [SECOND, SECOND / 1_000, SECOND / 1_000_000].into_iter().find(|q| distance(at, *q) <= doubt);
+        Some(quantum.map_or(at, |q| (at + q / 2).div_euclid(q) * q))
+    }
+
+    /// The instants, in nanoseconds where all of them lie between 1677 and 2262, else in microseconds, else in seconds.
+    /// `None` where the calendar's dates are not civil ones, where a value is not a number, or where even seconds overflow.
+    pub fn coordinates(&self, values: &Numbers) -> Option<Coordinates> {
+        if !self.calendar.is_civil() {
+            return None;
+        }
+        let instants: Vec<i128> = match values {
+            Numbers::Integers(v) => v.iter().map(|&v| self.exact(v)).collect(),
+            Numbers::Singles(v) => v.iter().map(|&v| self.rounded(v, f64::from(f32::EPSILON) / 2.0)).collect::<Option<_>>()?,
+            Numbers::Doubles(v) => v.iter().map(|&v| self.rounded(v, f64::EPSILON / 2.0)).collect::<Option<_>>()?,
+        };
+        [TimeUnit::Nanosecond, TimeUnit::Microsecond, TimeUnit::Second].into_iter().find_map(|unit| {
+            let nanoseconds = SECOND / i128::from(unit.per_second());
+            let counts = instants.iter().map(|t| i64::try_from(t.div_euclid(nanoseconds)).ok()).collect::<Option<Vec<i64>>>()?;
+            Some(Coordinates::Time(unit, counts))
+        })
+    }
+
+    /// The same times as counts of another reference in the same calendar (its units, since its epoch).
+    pub fn rebase(&self, value: f64, to: &TimeReference) -> f64 {
+        (value * self.unit as f64 + (self.epoch - to.epoch) as f64) / to.unit as f64
+    }
+
+    /// The encoding of an array of times whose packing is `packing`: its values are instants in microseconds, a range of
+    /// 292,000 years in which [`Encoding::scale`] and [`Encoding::offset`] are exact. `None` where the calendar's dates are
+    /// not civil ones or a unit is shorter than a microsecond.
+    pub fn encoding(&self, packing: &Encoding) -> Option<Encoding> {
+        let per = SECOND / 1_000_000;
+        if !self.calendar.is_civil() || self.unit % per != 0 || self.epoch % per != 0 || packing.stored.is_text() {
+            return None;
+        }
+        let unit = (self.unit / per) as f64;
+        Some(Encoding {
+            decoded: DataType::Int64,
+            scale: packing.scale * unit,
+            offset: packing.offset * unit + (self.epoch / per) as f64,
+            time: Some(TimeUnit::Microsecond),
+            ..packing.clone()
+        })
+    }
+}
+
+/// Distance from the nearest multiple of `quantum`.
+fn distance(value: i128, quantum: i128) -> i128 {
+    let rest = value.rem_euclid(quantum);
+    rest.min(quantum - rest)
+}
+
+/// Nanoseconds in a unit by its UDUNITS names.
+fn nanoseconds_of(unit: &str) -> Result<i128, String> {
+    Ok(match unit.to_ascii_lowercase().as_str() {
+        "nanosecond" | "nanoseconds" | "nanosec" | "nanosecs" | "nsec" | "nsecs" | "ns" => 1,
+        "microsecond" | "microseconds" | "microsec" | "microsecs" | "usec" | "usecs" | "us" | "µs" => 1_000,
+        "millisecond" | "milliseconds" | "millisec" | "millisecs" | "msec" | "msecs" | "ms" => 1_000_000,
+        "second" | "seconds" | "sec" | "secs" | "s" => SECOND,
+        "minute" | "minutes" | "min" | "mins" => 60 * SECOND,
+        "hour" | "hours" | "hr" | "hrs" | "h" => 3_600 * SECOND,
+        "day" | "days" | "d" => DAY,
+        "week" | "weeks" => 7 * DAY,
+        "common_year" | "common_years" => 365 * DAY,
+        "month" | "months" | "mon" | "year" | "years" | "yr" | "yrs" => return Err("months and years have no fixed length".into()),
+        other => return Err(format!("{other:?} is not a unit of time")),
+    })
+}
+
+/// The date after `since`, its time of day and zone as nanoseconds of that day in UTC.
+#[derive(Debug, PartialEq)]
+struct Epoch {
+    year: i64,
+    month: i64,
+    day: i64,
+    nanoseconds: i128,
+}
+
+impl Epoch {
+    /// `Y[-M[-D]]`, then after a blank or `T` `h[:m[:s[.f]]]`, then a zone: `Z`, `UTC`, `GMT`, `+1`, `-06:00`, `+0530`.
+    fn parse(text: &str) -> Option<Epoch> {
+        let text = text.trim().trim_end_matches('.');
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '/')).unwrap_or(rest.len());
+        let (date, mut rest) = rest.split_at(end);
+        let date: Vec<i64> = date.split(['-', '/']).map(|p| p.parse().ok()).collect::<Option<_>>()?;
+        let (year, month, day) = match date[..] {
+            [y] => (y, 1, 1),
+            [y, m] => (y, m, 1),
+            [y, m, d] => (y, m, d),
+            _ => return None,
+        };
+        rest = rest.trim_start_matches(['T', 't', ' ', '_']).trim();
+        let mut nanoseconds = 0;
+        if rest.starts_with(|c: char| c.is_ascii_digit()) {
+            let end = rest.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(rest.len());
+            let (clock, zone) = rest.split_at(end);
+            nanoseconds = clock_nanoseconds(clock)?;
+            rest = zone.trim();
+        }
+        let year = if negative { year.checked_neg()? } else { year };
+        Some(Epoch { year, month, day, nanoseconds: nanoseconds - zone_nanoseconds(rest)? })
+    }
+}
+
+/// `h`, `h:m`, `h:m:s`, `h:m:s.f`, or `hhmm` and `hhmmss`.
+fn clock_nanoseconds(clock: &str) -> Option<i128> {
+    let mut parts: Vec<&str> = clock.split(':').collect();
+    if let [digits] = parts[..]
+        && matches!(digits.len(), 4 | 6)
+        && digits.bytes().all(|b| b.is_ascii_digit())
+    {
+        parts = (0..digits.len()).step_by(2).map(|i| &digits[i..i + 2]).collect();
+    }
+    let (last, whole) = parts.split_last()?;
+    let mut nanoseconds = 0;
+    for (part, unit, limit) in whole.iter().zip([3_600, 60]).zip([24, 59]).map(|((p, u), l)| (p, u, l)) {
+        let value: i128 = part.parse().ok()?;
+        if value > limit {
+            return None;
+        }
+        nanoseconds += value * unit * SECOND;
+    }
+    let (unit, limit) = *[(3_600, 24), (60, 59), (1, 60)].get(whole.len())?;
+    let (integer, fraction) = last.split_once('.').unwrap_or((last, ""));
+    let integer: i128 = if integer.is_empty() { 0 } else { integer.parse().ok()? };
+    if integer > limit || fraction.len() > 18 || (!fraction.is_empty() && !fraction.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let fraction = if fraction.is_empty() { 0 } else { fraction.parse::<i128>().ok()? * unit * SECOND / 10i128.pow(fraction.len() as u32) };
+    Some(nanoseconds + integer * unit * SECOND + fraction)
+}
+
+/// What a time zone is ahead of UTC.
+fn zone_nanoseconds(zone: &str) -> Option<i128> {
+    let zone = zone.trim();
+    let bare = ["utc", "gmt", "z"]
+        .into_iter()
+        .find_map(|name| zone.get(..name.len()).filter(|z| z.eq_ignore_ascii_case(name)).map(|_| zone[name.len()..].trim()))
+        .unwrap_or(zone);
+    if bare.is_empty() {
+        return Some(0);
+    }
+    let (sign, digits) = match bare.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, bare.strip_prefix('+').unwrap_or(bare)),
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((h, m)) => (h, m),
+        None if digits.len() > 2 => digits.split_at_checked(digits.len() - 2)?,
+        None => (digits, "0"),
+    };
+    let (hours, minutes): (i128, i128) = (hours.parse().ok()?, minutes.parse().ok()?);
+    ((0..=18).contains(&hours) && (0..=59).contains(&minutes)).then_some(sign * (hours * 3_600 + minutes * 60) * SECOND)
+}
