@@ -4,3 +4,4 @@ pub mod arithmetic;
 pub mod dims;
 pub mod names;
 mod relations;
+pub mod statements;

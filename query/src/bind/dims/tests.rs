@@ -230,10 +230,60 @@ fn mistakes_are_named() {
         ("SELECT avg(t2m) FROM era5 GROUP BY dims_except(lat + 1)", "DIMS EXCEPT takes names of axes, not `lat + 1`", (1, 36)),
     ] {
         let error = expanded(sql).unwrap_err();
-        let position = error.position.unwrap();
-        assert_eq!((error.message.as_str(), (position.line, position.column)), (message, line_column), "{sql}");
+        assert_eq!((error.message.as_str(), error.line_and_column()), (message, Some(line_column)), "{sql}");
     }
     assert!(
         expanded("SELECT dims() FROM subset(series, axis_at('time', 3))").unwrap_err().message.starts_with("DIMS stands for no axis here")
     );
+}
+
+/// Runs a query over `s2`, a table of 2 times, 2 rows and 2 columns with `b04` = 10 time + 2 y + x, and `dem` with `z` = y.
+async fn answer(sql: &str) -> Vec<String> {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use datafusion::arrow::util::display::array_value_to_string;
+    use datafusion::prelude::SessionContext;
+    use datafusion::sql::parser::Statement as Parsed;
+
+    let context = SessionContext::new();
+    let table = |cells: Vec<(&str, Vec<i64>)>| {
+        RecordBatch::try_from_iter(cells.into_iter().map(|(n, v)| (n, Arc::new(Int64Array::from(v)) as ArrayRef))).unwrap()
+    };
+    let s2: Vec<[i64; 4]> = (0..8).map(|i| [i / 4, i / 2 % 2, i % 2, 10 * (i / 4) + 2 * (i / 2 % 2) + i % 2]).collect();
+    let column = |c: usize| s2.iter().map(|row| row[c]).collect::<Vec<_>>();
+    context.register_batch("s2", table(vec![("time", column(0)), ("y", column(1)), ("x", column(2)), ("b04", column(3))])).unwrap();
+    context.register_batch("dem", table(vec![("y", vec![0, 0, 1, 1]), ("x", vec![0, 1, 0, 1]), ("z", vec![0, 0, 1, 1])])).unwrap();
+    let state = context.state();
+    let mut statement = state.sql_to_statement(sql, &datafusion::config::Dialect::Generic).unwrap();
+    let Parsed::Statement(inner) = &mut statement else { panic!("{sql}") };
+    let Statement::Query(query) = inner.as_mut() else { panic!("{sql}") };
+    let axes = |name: &str| match name {
+        "s2" => Some(["time", "y", "x"].map(String::from).to_vec()),
+        "dem" => Some(["y", "x"].map(String::from).to_vec()),
+        _ => None,
+    };
+    expand(query, &axes).unwrap();
+    let plan = state.statement_to_plan(statement).await.unwrap();
+    let mut rows = vec![];
+    for batch in context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap() {
+        for row in 0..batch.num_rows() {
+            rows.push(batch.columns().iter().map(|c| array_value_to_string(c, row).unwrap()).collect::<Vec<_>>().join(" "));
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn what_comes_out_is_what_the_planner_takes() {
+    let cte = "WITH v AS (SELECT b04 * 2 AS d FROM s2) SELECT dims(), max(d) FROM v GROUP BY dims_except('time') ORDER BY dims()";
+    assert_eq!(answer(cte).await, ["0 0 20", "0 1 22", "1 0 24", "1 1 26"]);
+    let window = "SELECT dims_except('y', 'x'), b04 - avg(b04) OVER (PARTITION BY dims_except('time')) FROM s2 ORDER BY dims()";
+    assert_eq!(answer(window).await, ["0 -5.0", "0 -5.0", "0 -5.0", "0 -5.0", "1 5.0", "1 5.0", "1 5.0", "1 5.0"]);
+    let join = "SELECT dims_except('x'), sum(b04 * z) FROM s2 JOIN dem USING (y, x) GROUP BY dims_except('x') ORDER BY dims()";
+    assert_eq!(answer(join).await, ["0 0 0", "0 1 5", "1 0 0", "1 1 25"]);
+    let on = "SELECT dims(), max(a.b04) FROM s2 AS a JOIN (SELECT z, y FROM dem) AS d ON a.y = d.y GROUP BY dims_except('time', 'x') ORDER BY dims()";
+    assert_eq!(answer(on).await, ["0 11", "1 13"]);
+    let named = "SELECT sum(b04) OVER w FROM s2 WINDOW w AS (PARTITION BY dims_except('x') ORDER BY x) ORDER BY dims() LIMIT 4";
+    assert_eq!(answer(named).await, ["0", "1", "2", "5"]);
 }
