@@ -71,7 +71,7 @@ impl Carried {
 
 /// The axis that a specification of `subset(...)` fixes, if it fixes one: `axis_exact`; `axis_index` with one position;
 /// `axis_at` with anything but a period (a parameter or an expression is taken for an instant or a number).
-pub fn is_fixed<'a>(spec: &'a Function) -> Option<&'a str> {
+pub fn is_fixed(spec: &Function) -> Option<&str> {
     let args: Vec<&Expr> = arguments(spec).iter().filter_map(argument).collect();
     let (axis, values) = args.split_first()?;
     let fixed = match spec.name.to_string().to_ascii_lowercase().as_str() {
