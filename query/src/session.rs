@@ -2,15 +2,33 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
 use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use graticule_grammar::{Desugared, Statement};
 use graticule_storage::catalog::{Catalog, Progress};
 use graticule_storage::read::Reader;
 
-use crate::{ErrorKind, Form, QueryError};
+use crate::bind::arithmetic::CubeArithmetic;
+use crate::bind::statements;
+use crate::bind::subset::SubsetPlanner;
+use crate::catalog::CubeSchema;
+use crate::optimizer::{self, DenseOptions};
+use crate::result::{array, rebatch::rebatch};
+use crate::{ErrorKind, Form, QueryError, explain, functions, plan};
+
+/// Name of the catalog and schema in which cubes stand.
+const CATALOG: &str = "graticule";
+const SCHEMA: &str = "public";
+/// Consumers that an error about memory names.
+const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
 
 /// Limits of the engine.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +54,7 @@ pub enum Parameters {
 pub struct Engine {
     context: SessionContext,
     catalog: Arc<Catalog>,
+    cubes: Arc<CubeSchema>,
 }
 
 /// A statement that is planned and not yet run. Planning reads no chunk.
@@ -43,14 +62,60 @@ pub struct Engine {
 pub struct Prepared {
     schema: SchemaRef,
     parameters: SchemaRef,
-    plan: LogicalPlan,
-    context: SessionContext,
+    work: Work,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Work {
+    /// A cube statement.
+    Statement(Box<Statement>),
+    /// A query.
+    Query { plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
+    /// EXPLAIN of a query.
+    Explain { analyze: bool, plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
+    /// `CREATE VIEW`, `SET` and the like.
+    Session { plan: Box<datafusion::logical_expr::LogicalPlan>, text: Arc<Desugared> },
+    /// A query whose parameters have no values yet.
+    Unbound,
 }
 
 impl Engine {
     /// An engine over a catalog and a reader of its tiles.
-    pub fn new(catalog: Arc<Catalog>, _reader: Reader, _settings: EngineSettings) -> Result<Engine, QueryError> {
-        Ok(Engine { context: SessionContext::new(), catalog })
+    pub fn new(catalog: Arc<Catalog>, reader: Reader, settings: EngineSettings) -> Result<Engine, QueryError> {
+        let internal = |e: DataFusionError| QueryError::new(ErrorKind::Internal, e.to_string());
+        let mut config = SessionConfig::new()
+            .with_target_partitions(settings.threads.max(1))
+            .with_batch_size(16 * 1024)
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_option_extension(DenseOptions::default());
+        // Leaves size themselves; see ARCHITECTURE.md, decisions.
+        config.options_mut().optimizer.enable_round_robin_repartition = false;
+        config.options_mut().optimizer.prefer_existing_sort = false;
+        config.options_mut().sql_parser.collect_spans = true;
+        let memory = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
+        let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory), NAMED_CONSUMERS);
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(internal)?;
+        let mut rules = optimizer::rules();
+        rules.extend(PhysicalOptimizer::new().rules);
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rules(rules)
+            .build();
+        state.register_expr_planner(Arc::new(CubeArithmetic)).map_err(internal)?;
+        let cubes = Arc::new(CubeSchema::new(catalog.clone(), reader));
+        let provider = MemoryCatalogProvider::new();
+        provider.register_schema(SCHEMA, cubes.clone()).map_err(internal)?;
+        let context = SessionContext::new_with_state(state);
+        context.register_catalog(CATALOG, Arc::new(provider));
+        for function in functions::scalar_functions() {
+            context.register_udf(function.as_ref().clone());
+        }
+        Ok(Engine { context, catalog, cubes })
     }
 
     /// The catalog that it asks.
@@ -59,15 +124,78 @@ impl Engine {
     }
 
     /// Parses, binds and plans one statement: SQL, the array dialect, or a cube statement.
-    pub async fn prepare(&self, text: &str, _form: Form, _parameters: Parameters) -> Result<Prepared, QueryError> {
-        let plan = self.context.state().create_logical_plan(text).await.map_err(|e| QueryError::new(ErrorKind::User, e.to_string()))?;
-        Ok(Prepared {
-            schema: Arc::new(plan.schema().as_arrow().clone()),
-            parameters: Arc::new(Schema::empty()),
-            plan,
-            context: self.context.clone(),
-        })
+    pub async fn prepare(&self, text: &str, form: Form, parameters: Parameters) -> Result<Prepared, QueryError> {
+        let statement = graticule_grammar::parse(text)?;
+        match statement {
+            Statement::Query(query) => self.query(query, form, parameters, None).await,
+            Statement::Explain { analyze, query, .. } => self.query(query, form, parameters, Some(analyze)).await,
+            Statement::Copy { .. } => Err(QueryError::new(
+                ErrorKind::Unsupported,
+                "COPY ... TO is not supported yet; fetch the answer with a client and write it there (xarray: to_netcdf, to_zarr)",
+            )),
+            statement => Ok(self.prepared(statements::schema(&statement), Work::Statement(Box::new(statement)))),
+        }
     }
+
+    fn prepared(&self, schema: SchemaRef, work: Work) -> Prepared {
+        Prepared { schema, parameters: Arc::new(Schema::empty()), work, engine: self.clone() }
+    }
+
+    async fn query(&self, text: Desugared, form: Form, parameters: Parameters, explain: Option<bool>) -> Result<Prepared, QueryError> {
+        let text = Arc::new(text);
+        let state = self.state(&parameters);
+        let failed = |e| self.error(e, &text);
+        let mut statement = state.sql_to_statement(&text.sql, &state.config_options().sql_parser.dialect).map_err(failed)?;
+        plan::rewrite(&mut statement, &self.catalog)?;
+        plan::check_allowed(&statement)?;
+        let logical = state.statement_to_plan(statement).await.map_err(failed)?;
+        let types = parameter_schema(&logical).map_err(failed)?;
+        let logical = match &parameters {
+            Parameters::Values(values) if !values.is_empty() => logical.with_param_values(values.clone()).map_err(failed)?,
+            _ => logical,
+        };
+        let mut prepared = if plan::is_session_statement(&logical) {
+            let schema = Arc::new(Schema::empty());
+            self.prepared(schema, Work::Session { plan: Box::new(logical), text: text.clone() })
+        } else if !types.fields().is_empty() && matches!(parameters, Parameters::Unknown) {
+            self.prepared(Arc::new(logical.schema().as_arrow().clone()), Work::Unbound)
+        } else {
+            let physical = match form {
+                Form::Rows => state.create_physical_plan(&logical).await,
+                Form::Array => array::plan(&state, &logical).await,
+            };
+            let plan = physical.map_err(failed)?;
+            match explain {
+                None => self.prepared(plan.schema(), Work::Query { plan, text: text.clone() }),
+                Some(analyze) => self.prepared(explain::schema(), Work::Explain { analyze, plan, text: text.clone() }),
+            }
+        };
+        prepared.parameters = types;
+        Ok(prepared)
+    }
+
+    /// The session's state for one query: with its parameters, and the time at which it began.
+    fn state(&self, parameters: &Parameters) -> SessionState {
+        let planner = SubsetPlanner { parameters: parameters.clone(), cubes: self.cubes.clone() };
+        let mut state = self.context.state();
+        let options = state.config_options().clone();
+        state.execution_props_mut().mark_start_execution(options);
+        // The only error is that of a build without SQL.
+        let _ = state.register_relation_planner(Arc::new(planner));
+        state
+    }
+
+    fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
+        QueryError::from_datafusion(error, Some(text), &self.catalog)
+    }
+}
+
+/// `$1`... with the types that the plan infers for them.
+fn parameter_schema(plan: &datafusion::logical_expr::LogicalPlan) -> Result<SchemaRef, DataFusionError> {
+    let mut types: Vec<(String, Option<DataType>)> = plan.get_parameter_types()?.into_iter().collect();
+    types.sort_by_key(|(name, _)| name.trim_start_matches('$').parse::<u32>().unwrap_or(u32::MAX));
+    let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t.unwrap_or(DataType::Null), true)).collect();
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 impl Prepared {
@@ -83,12 +211,41 @@ impl Prepared {
 
     /// True for a statement with an effect (CREATE CUBE ...): run it exactly once.
     pub fn has_effect(&self) -> bool {
-        false
+        match &self.work {
+            Work::Statement(s) => {
+                matches!(**s, Statement::CreateCube(_) | Statement::RefreshCube { .. } | Statement::DropCube { .. })
+            }
+            Work::Session { .. } => true,
+            _ => false,
+        }
     }
 
     /// Runs it. Dropping the stream cancels the work. `progress` is told about indexing.
-    pub async fn run(&self, _progress: Arc<dyn Progress>) -> Result<SendableRecordBatchStream, QueryError> {
-        let fail = |e: datafusion::error::DataFusionError| QueryError::new(ErrorKind::Internal, e.to_string());
-        self.context.execute_logical_plan(self.plan.clone()).await.map_err(fail)?.execute_stream().await.map_err(fail)
+    pub async fn run(&self, progress: Arc<dyn Progress>) -> Result<SendableRecordBatchStream, QueryError> {
+        let context = &self.engine.context;
+        match &self.work {
+            Work::Statement(statement) => {
+                let batch = statements::run((**statement).clone(), &self.engine.catalog, progress.as_ref()).await?;
+                Ok(explain::one_batch(batch))
+            }
+            Work::Query { plan, text } => {
+                let plan = plan.clone().reset_state().map_err(|e| self.engine.error(e, text))?;
+                let stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx());
+                let stream = stream.map_err(|e| self.engine.error(e, text))?;
+                Ok(explain::with_readable_errors(rebatch(stream), self.engine.catalog.clone(), text.clone()))
+            }
+            Work::Explain { analyze, plan, text } => {
+                explain::run(*analyze, plan.clone(), context.task_ctx()).await.map_err(|e| self.engine.error(e, text))
+            }
+            Work::Session { plan, text } => {
+                let done = context.execute_logical_plan((**plan).clone()).await;
+                let frame = done.map_err(|e| self.engine.error(e, text))?;
+                frame.execute_stream().await.map_err(|e| self.engine.error(e, text))
+            }
+            Work::Unbound => {
+                let names: Vec<&str> = self.parameters.fields().iter().map(|f| f.name().as_str()).collect();
+                Err(QueryError::user(format!("the statement has parameters without values: {}", names.join(", "))))
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
 use graticule_storage::array::Axis;
 use graticule_storage::catalog::Cube;
@@ -140,11 +140,6 @@ impl View {
     /// The schema of these columns.
     pub fn schema(&self, columns: &[CubeColumn]) -> SchemaRef {
         Arc::new(Schema::new(columns.iter().map(|&c| self.field(c)).collect::<Vec<_>>()))
-    }
-
-    /// Type of an axis's column.
-    pub fn axis_type(&self, axis: usize) -> &DataType {
-        self.axes[axis].coordinates.data_type()
     }
 }
 

@@ -90,8 +90,6 @@ struct Line<'a> {
     /// Counts a second of a time axis.
     per_second: Option<i64>,
     values: Option<Vec<f64>>,
-    /// Exact counts of a time axis.
-    counts: Vec<i64>,
 }
 
 impl<'a> Line<'a> {
@@ -105,16 +103,15 @@ impl<'a> Line<'a> {
             _ => None,
         };
         let fail = |e: datafusion::arrow::error::ArrowError| e.to_string();
-        let counts = match per_second {
-            Some(_) => compute::cast(coordinates, &DataType::Int64).map_err(fail)?.as_primitive::<Int64Type>().values().to_vec(),
-            None => vec![],
-        };
-        let values = match coordinates.data_type() {
-            DataType::Utf8 => None,
-            _ if per_second.is_some() => Some(counts.iter().map(|&c| c as f64).collect()),
+        let values = match (coordinates.data_type(), per_second) {
+            (DataType::Utf8, _) => None,
+            (_, Some(_)) => {
+                let counts = compute::cast(coordinates, &DataType::Int64).map_err(fail)?;
+                Some(counts.as_primitive::<Int64Type>().values().iter().map(|&c| c as f64).collect())
+            }
             _ => Some(compute::cast(coordinates, &DataType::Float64).map_err(fail)?.as_primitive::<Float64Type>().values().to_vec()),
         };
-        Ok(Line { axis, coordinates, per_second, values, counts })
+        Ok(Line { axis, coordinates, per_second, values })
     }
 
     fn len(&self) -> u64 {
@@ -344,5 +341,89 @@ pub(crate) fn period(text: &str) -> Option<(NaiveDateTime, NaiveDateTime)> {
             Some((midnight(first)?, midnight(first)?.checked_add_signed(TimeDelta::days(1))?))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graticule_storage::array::{Attributes, Coordinates, TimeUnit as StorageUnit};
+
+    fn axis(role: AxisRole, coordinates: Coordinates) -> (Axis, AxisView) {
+        let seen = AxisView { runs: Arc::new([0..coordinates.len()]), coordinates: coordinates.to_arrow(), fixed: false };
+        let name = "a".to_string();
+        (Axis { name, role, coordinates, bounds: None, units: None, calendar: None, attributes: Attributes::default() }, seen)
+    }
+
+    fn text(s: &str) -> ScalarValue {
+        ScalarValue::Utf8(Some(s.into()))
+    }
+
+    fn number(v: f64) -> ScalarValue {
+        ScalarValue::Float64(Some(v))
+    }
+
+    fn positions(of: &(Axis, AxisView), spec: Spec) -> Result<Vec<u64>, String> {
+        select(&of.0, &of.1, &spec).map(|s| s.positions)
+    }
+
+    #[test]
+    fn a_trim_is_closed_whichever_way_the_axis_runs() {
+        let falling = axis(AxisRole::Latitude, Coordinates::Float32((0..=18).map(|i| 90.0 - 10.0 * i as f32).collect()));
+        assert_eq!(positions(&falling, Spec::Trim(Some(number(40.0)), Some(number(60.0)))), Ok(vec![3, 4, 5]));
+        assert_eq!(positions(&falling, Spec::Trim(Some(number(60.0)), Some(number(40.0)))), Ok(vec![3, 4, 5]));
+        assert_eq!(positions(&falling, Spec::Trim(Some(number(75.0)), None)), Ok(vec![0, 1]));
+        assert_eq!(positions(&falling, Spec::Trim(Some(number(41.0)), Some(number(42.0)))), Ok(vec![]));
+    }
+
+    #[test]
+    fn longitudes_wrap_and_come_out_in_one_piece() {
+        let global = axis(AxisRole::Longitude, Coordinates::Float32((0..36).map(|i| 10.0 * i as f32).collect()));
+        let seen = select(&global.0, &global.1, &Spec::Trim(Some(number(-20.0)), Some(number(10.0)))).unwrap();
+        assert_eq!(seen.positions, vec![34, 35, 0, 1]);
+        assert_eq!(seen.coordinates.unwrap().as_ref(), &Float32Array::from(vec![-20.0, -10.0, 0.0, 10.0]) as &dyn Array);
+        let plain = select(&global.0, &global.1, &Spec::Trim(Some(number(10.0)), Some(number(30.0)))).unwrap();
+        assert!(plain.coordinates.is_none());
+        assert_eq!(plain.positions, vec![1, 2, 3]);
+        let over = select(&global.0, &global.1, &Spec::Trim(Some(number(350.0)), Some(number(10.0)))).unwrap();
+        assert_eq!(over.positions, vec![35, 0, 1]);
+        assert_eq!(positions(&global, Spec::At(number(-9.0))), Ok(vec![35]));
+    }
+
+    #[test]
+    fn a_slice_takes_the_cell_that_holds_the_value_and_nothing_outside() {
+        let rising = axis(AxisRole::Y, Coordinates::Float64(vec![5.0, 15.0, 25.0]));
+        assert_eq!(positions(&rising, Spec::At(number(19.9))), Ok(vec![1]));
+        assert_eq!(positions(&rising, Spec::At(number(29.0))), Ok(vec![2]));
+        let error = positions(&rising, Spec::At(number(31.0))).unwrap_err();
+        assert!(error.contains("runs from 5.0 to 25.0"), "{error}");
+        let error = positions(&rising, Spec::Exact(number(14.0))).unwrap_err();
+        assert!(error.contains("15.0 and 5.0"), "{error}");
+    }
+
+    #[test]
+    fn periods_and_instants() {
+        let day = 86_400_000_000_000i64;
+        let first = 18_262 * day; // 2020-01-01
+        let time = axis(AxisRole::Time, Coordinates::Time(StorageUnit::Nanosecond, (0..60).map(|i| first + i * day / 2).collect()));
+        assert_eq!(positions(&time, Spec::At(text("2020-01-02"))), Ok(vec![2, 3]));
+        assert_eq!(positions(&time, Spec::At(text("2020-01"))).unwrap().len(), 60);
+        assert_eq!(positions(&time, Spec::At(text("2020-01-01T12:00"))), Ok(vec![1]));
+        assert_eq!(positions(&time, Spec::Trim(Some(text("2020-01-30")), None)), Ok(vec![58, 59]));
+        assert!(positions(&time, Spec::At(text("1999-01-01T00:00"))).unwrap_err().contains("outside axis a"));
+        assert!(positions(&time, Spec::At(number(3.0))).is_err());
+        assert!(positions(&time, Spec::At(text("soon"))).unwrap_err().contains("'soon'"));
+    }
+
+    #[test]
+    fn positions_from_both_ends() {
+        let five = axis(AxisRole::Other, Coordinates::Index(5));
+        assert_eq!(positions(&five, Spec::IndexAt(-1)), Ok(vec![4]));
+        assert_eq!(positions(&five, Spec::Index { from: Some(0), to: None, step: 2 }), Ok(vec![0, 2, 4]));
+        assert_eq!(positions(&five, Spec::Index { from: Some(-2), to: Some(-1), step: 1 }), Ok(vec![3, 4]));
+        assert!(positions(&five, Spec::IndexAt(5)).unwrap_err().contains("5 cells"));
+        let labels = axis(AxisRole::Other, Coordinates::Text(vec!["a".into(), "b".into()]));
+        assert_eq!(positions(&labels, Spec::In(vec![text("b")])), Ok(vec![1]));
+        assert!(positions(&labels, Spec::Exact(text("c"))).is_err());
     }
 }

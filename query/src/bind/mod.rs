@@ -1,7 +1,9 @@
 //! Binding: what names, `DIMS`, arithmetic and the cube statements mean, given the catalog.
 
 pub mod arithmetic;
+mod coordinates;
 pub mod dims;
 pub mod names;
 mod relations;
 pub mod statements;
+pub(crate) mod subset;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::common::{DFSchema, Diagnostic, ScalarValue, Span, plan_err};
 use datafusion::error::{DataFusionError, Result};
@@ -16,9 +17,12 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
 };
 
+use futures::FutureExt;
+
 use super::coordinates::{Spec, select};
 use super::names::did_you_mean;
 use crate::Parameters;
+use crate::catalog::CubeSchema;
 use crate::table::CubeTable;
 
 /// Plans `subset(...)` in FROM.
@@ -26,6 +30,8 @@ use crate::table::CubeTable;
 pub(crate) struct SubsetPlanner {
     /// The values of `$1` ... in this query.
     pub parameters: Parameters,
+    /// Where cubes and views are found by name.
+    pub cubes: Arc<CubeSchema>,
 }
 
 impl RelationPlanner for SubsetPlanner {
@@ -39,13 +45,7 @@ impl RelationPlanner for SubsetPlanner {
         let Some((first, specs)) = args.args.split_first() else {
             return plan_err!("subset() wants a relation and what to select of its axes");
         };
-        let mut inner = relation.clone();
-        if let TableFactor::Table { name, args, alias, .. } = &mut inner {
-            *name = relation_name(first)?;
-            *args = None;
-            *alias = None;
-        }
-        let mut plan = context.plan(inner)?;
+        let mut plan = self.relation(relation_name(first)?, &relation, context)?;
         for spec in specs {
             let call = call_of(spec)?;
             plan = self.narrowed(plan, call, context).map_err(|e| at(e, call.span()))?;
@@ -55,6 +55,26 @@ impl RelationPlanner for SubsetPlanner {
 }
 
 impl SubsetPlanner {
+    /// The relation of this name: a CTE in scope, or else a cube or view.
+    fn relation(&self, wanted: ObjectName, factor: &TableFactor, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+        let mut inner = factor.clone();
+        if let TableFactor::Table { name, args, alias, .. } = &mut inner {
+            *name = wanted.clone();
+            *args = None;
+            *alias = None;
+        }
+        // DataFusion looks up beforehand the tables that stand in FROM; one inside subset() is only known as a CTE.
+        let not_found = match context.plan(inner) {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let reference = context.object_name_to_table_reference(wanted)?;
+        match self.cubes.table(reference.table()).now_or_never() {
+            Some(Ok(Some(table))) => LogicalPlanBuilder::scan(reference, provider_as_source(table), None)?.build(),
+            _ => Err(not_found),
+        }
+    }
+
     fn narrowed(&self, plan: LogicalPlan, call: &Function, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
         let (axis, spec) = match self.spec(call, context)? {
             (axis, Some(spec)) => (axis, spec),

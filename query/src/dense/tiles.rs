@@ -40,11 +40,6 @@ impl TileGrid {
         TileGrid { segments: join_small(segments) }
     }
 
-    /// Segments along each axis.
-    pub fn counts(&self) -> Vec<usize> {
-        self.segments.iter().map(Vec::len).collect()
-    }
-
     /// Number of tiles.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Vec::len).product()

@@ -57,15 +57,12 @@ pub(crate) fn carry(plan: &LogicalPlan) -> Result<Carried> {
             let Carried { plan: input, mut dimensions } = carry(&p.input)?;
             let mut exprs = p.expr.clone();
             for d in &mut dimensions {
-                let selected = exprs.iter().position(|e| matches!(unaliased(e), Expr::Column(c) if c.name == d.column));
+                let selected = p.expr.iter().position(|e| matches!(unaliased(e), Expr::Column(c) if c.name == d.column));
                 match selected {
                     Some(i) => {
-                        let (_, field) = p.schema.qualified_field(i.min(p.schema.fields().len().saturating_sub(1)));
-                        if i < p.expr.len() {
-                            d.column = field.name().clone();
-                            if !field.name().starts_with(HIDDEN) {
-                                d.name = field.name().clone();
-                            }
+                        d.column = p.schema.field(i).name().clone();
+                        if !d.column.starts_with(HIDDEN) {
+                            d.name = d.column.clone();
                         }
                     }
                     None => {

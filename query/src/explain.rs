@@ -1,0 +1,69 @@
+//! EXPLAIN and EXPLAIN ANALYZE: the plan as a tree, what runs dense and what does not and why, chunks and bytes.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::{TryStreamExt, stream};
+use graticule_grammar::Desugared;
+use graticule_storage::catalog::Catalog;
+
+use crate::QueryError;
+use crate::optimizer::why_not_dense;
+
+/// The schema of what EXPLAIN answers: one row a topic.
+pub(crate) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, false), Field::new("plan", DataType::Utf8, false)]))
+}
+
+/// Explains a plan; with `analyze` it is run, and its answer thrown away.
+pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    if analyze {
+        let started = std::time::Instant::now();
+        let mut stream = execute_stream(plan.clone(), context)?;
+        let mut answered = 0usize;
+        while let Some(batch) = stream.try_next().await? {
+            answered += batch.num_rows();
+        }
+        drop(stream);
+        let text = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string();
+        rows.push(("plan with metrics".into(), text));
+        rows.push(("total".into(), format!("{answered} rows in {:.3} s", started.elapsed().as_secs_f64())));
+    } else {
+        rows.push(("physical_plan".into(), DisplayableExecutionPlan::new(plan.as_ref()).indent(true).to_string()));
+    }
+    let mut reasons = Vec::new();
+    not_dense(&plan, &mut reasons);
+    if !reasons.is_empty() {
+        rows.push(("not dense".into(), reasons.join("\n")));
+    }
+    let (types, plans): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
+    let batch = RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(plans))])?;
+    Ok(one_batch(batch))
+}
+
+fn not_dense(plan: &Arc<dyn ExecutionPlan>, reasons: &mut Vec<String>) {
+    if let Some(reason) = plan.downcast_ref::<AggregateExec>().and_then(why_not_dense) {
+        reasons.push(reason);
+    }
+    plan.children().into_iter().for_each(|child| not_dense(child, reasons));
+}
+
+/// A stream of one batch.
+pub(crate) fn one_batch(batch: RecordBatch) -> SendableRecordBatchStream {
+    Box::pin(RecordBatchStreamAdapter::new(batch.schema(), stream::iter([Ok(batch)])))
+}
+
+/// The same stream with errors as users should read them: a [`QueryError`] inside [`DataFusionError::External`].
+pub(crate) fn with_readable_errors(input: SendableRecordBatchStream, catalog: Arc<Catalog>, text: Arc<Desugared>) -> SendableRecordBatchStream {
+    let schema = input.schema();
+    let readable = input.map_err(move |e| DataFusionError::External(Box::new(QueryError::from_datafusion(e, Some(&text), &catalog))));
+    Box::pin(RecordBatchStreamAdapter::new(schema, readable))
+}
