@@ -62,8 +62,18 @@ pub(crate) fn one_batch(batch: RecordBatch) -> SendableRecordBatchStream {
 }
 
 /// The same stream with errors as users should read them: a [`QueryError`] inside [`DataFusionError::External`].
-pub(crate) fn with_readable_errors(input: SendableRecordBatchStream, catalog: Arc<Catalog>, text: Arc<Desugared>) -> SendableRecordBatchStream {
+pub(crate) fn with_readable_errors(
+    input: SendableRecordBatchStream,
+    catalog: Arc<Catalog>,
+    text: Arc<Desugared>,
+) -> SendableRecordBatchStream {
     let schema = input.schema();
-    let readable = input.map_err(move |e| DataFusionError::External(Box::new(QueryError::from_datafusion(e, Some(&text), &catalog))));
+    let readable = input.map_err(move |e| DataFusionError::External(Box::new(readable(e, &text, &catalog))));
     Box::pin(RecordBatchStreamAdapter::new(schema, readable))
+}
+
+/// An error as users should read it, with its place in their text.
+pub(crate) fn readable(error: DataFusionError, text: &Desugared, catalog: &Catalog) -> QueryError {
+    let cubes: Vec<String> = catalog.cubes().iter().map(|c| c.name.clone()).collect();
+    QueryError::from_datafusion(error, Some(text), &cubes)
 }

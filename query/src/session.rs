@@ -133,7 +133,10 @@ impl Engine {
                 ErrorKind::Unsupported,
                 "COPY ... TO is not supported yet; fetch the answer with a client and write it there (xarray: to_netcdf, to_zarr)",
             )),
-            statement => Ok(self.prepared(statements::schema(&statement), Work::Statement(Box::new(statement)))),
+            statement => match statements::schema(&statement) {
+                Some(schema) => Ok(self.prepared(schema, Work::Statement(Box::new(statement)))),
+                None => Err(QueryError::new(ErrorKind::Internal, "a statement that nothing runs")),
+            },
         }
     }
 
@@ -186,7 +189,7 @@ impl Engine {
     }
 
     fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
-        QueryError::from_datafusion(error, Some(text), &self.catalog)
+        explain::readable(error, text, &self.catalog)
     }
 }
 
@@ -212,9 +215,7 @@ impl Prepared {
     /// True for a statement with an effect (CREATE CUBE ...): run it exactly once.
     pub fn has_effect(&self) -> bool {
         match &self.work {
-            Work::Statement(s) => {
-                matches!(**s, Statement::CreateCube(_) | Statement::RefreshCube { .. } | Statement::DropCube { .. })
-            }
+            Work::Statement(s) => statements::has_effect(s),
             Work::Session { .. } => true,
             _ => false,
         }

@@ -14,9 +14,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, Vol
 use datafusion::physical_plan::ExecutionPlan;
 use graticule_storage::read::Reader;
 
+use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Program, Step};
-use crate::dense::CubeExec;
 use crate::view::{CubeColumn, View};
 
 /// A cube, or a part of one, as a table.

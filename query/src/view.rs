@@ -38,7 +38,11 @@ impl AxisView {
     /// The whole axis.
     fn whole(axis: &Axis) -> Self {
         let all = 0..axis.len();
-        AxisView { runs: if all.is_empty() { Arc::new([]) } else { Arc::new([all]) }, coordinates: axis.coordinates.to_arrow(), fixed: false }
+        AxisView {
+            runs: if all.is_empty() { Arc::new([]) } else { Arc::new([all]) },
+            coordinates: axis.coordinates.to_arrow(),
+            fixed: false,
+        }
     }
 }
 

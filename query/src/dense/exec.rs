@@ -86,7 +86,11 @@ impl LeafPlan {
 impl CubeExec {
     /// The leaf of a plan.
     pub fn new(plan: LeafPlan) -> CubeExec {
-        let units = plan.blocks.as_ref().filter(|_| plan.reduction.as_ref().is_some_and(|r| r.split == Split::Output)).map_or(plan.tiles.len(), |b| b.len());
+        let units = plan
+            .blocks
+            .as_ref()
+            .filter(|_| plan.reduction.as_ref().is_some_and(|r| r.split == Split::Output))
+            .map_or(plan.tiles.len(), |b| b.len());
         let partitions = plan.partitions.min(units).max(1);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(plan.schema()),
@@ -94,7 +98,12 @@ impl CubeExec {
             if plan.reduction.is_some() { EmissionType::Final } else { EmissionType::Incremental },
             Boundedness::Bounded,
         );
-        CubeExec { plan: Arc::new(plan), properties: Arc::new(properties), queue: Default::default(), metrics: ExecutionPlanMetricsSet::new() }
+        CubeExec {
+            plan: Arc::new(plan),
+            properties: Arc::new(properties),
+            queue: Default::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 
     /// What EXPLAIN says of the leaf.
@@ -136,7 +145,8 @@ impl CubeExec {
             text += &format!(", fetch={n}");
         }
         text += &format!(", tiles={}", plan.tiles.len());
-        let of_all = plan.program.variables().iter().flat_map(|&v| &plan.view.cube.variables[v].pieces).map(|p| p.stored_bytes).sum::<u64>();
+        let of_all =
+            plan.program.variables().iter().flat_map(|&v| &plan.view.cube.variables[v].pieces).map(|p| p.stored_bytes).sum::<u64>();
         match plan.reader.estimate(&plan.view.cube, &plan.requests()) {
             Ok(e) => text + &format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
             Err(e) => text + &format!(", chunks=unknown ({e})"),

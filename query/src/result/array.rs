@@ -74,10 +74,15 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
     let result_axes: Vec<ResultAxis> = axes
         .iter()
         .zip(dimensions)
-        .map(|(&a, d)| ResultAxis { name: d.name.clone(), coordinates: plan.view.axes[a].coordinates.clone(), source: Some(grid.axes[a].clone()) })
+        .map(|(&a, d)| ResultAxis {
+            name: d.name.clone(),
+            coordinates: plan.view.axes[a].coordinates.clone(),
+            source: Some(grid.axes[a].clone()),
+        })
         .collect();
     let schema = plan.program.schema();
-    let wanted: Vec<(usize, &Arc<Field>)> = schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())).collect();
+    let wanted: Vec<(usize, &Arc<Field>)> =
+        schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())).collect();
     let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
     let mut fields = Vec::new();
     let mut columns = Vec::new();
@@ -117,7 +122,11 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>>
     let result_axes: Vec<ResultAxis> = keys
         .iter()
         .zip(dimensions)
-        .map(|(k, d)| ResultAxis { name: d.name.clone(), coordinates: k.values.clone(), source: k.is_axis.then(|| grid.axes[k.axis].clone()) })
+        .map(|(k, d)| ResultAxis {
+            name: d.name.clone(),
+            coordinates: k.values.clone(),
+            source: k.is_axis.then(|| grid.axes[k.axis].clone()),
+        })
         .collect();
     let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
     let all: Vec<usize> = (0..keys.len()).collect();
@@ -179,7 +188,13 @@ fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, dimensions: &[D
 }
 
 /// The distinct values of a function of an axis, in the order of [`AxisKey`].
-fn function_values(state: &SessionState, view: &View, axis: usize, function: &datafusion::logical_expr::Expr, at: &ArrayRef) -> Result<ArrayRef> {
+fn function_values(
+    state: &SessionState,
+    view: &View,
+    axis: usize,
+    function: &datafusion::logical_expr::Expr,
+    at: &ArrayRef,
+) -> Result<ArrayRef> {
     let field = view.field(CubeColumn::Axis(axis));
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
     let expr = state.create_physical_expr(function.clone(), &DFSchema::try_from(schema.as_ref().clone())?)?;

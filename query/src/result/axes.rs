@@ -95,7 +95,9 @@ pub(crate) fn carry(plan: &LogicalPlan) -> Result<Carried> {
                 let function = match (&one.function, whole) {
                     (inner, true) => inner.clone(),
                     (None, false) => Some(over_axis(unaliased(expr), one)?),
-                    (Some(_), false) => return plan_err!("the group key {expr} is a function of a function of an axis; ask in row form (sql)"),
+                    (Some(_), false) => {
+                        return plan_err!("the group key {expr} is a function of a function of an axis; ask in row form (sql)");
+                    }
                 };
                 let name = if whole { one.name.clone() } else { short_name(unaliased(expr), &column) };
                 dimensions.push(Dimension { column, name, view: one.view.clone(), axis: one.axis, function });

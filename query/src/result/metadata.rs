@@ -30,7 +30,8 @@ pub(crate) fn axes_json(axes: &[ResultAxis], view: &View) -> Result<String> {
     let grid = &view.cube.grid;
     let mut scalars = Vec::new();
     for (axis, seen) in grid.axes.iter().zip(&view.axes).filter(|(_, seen)| seen.fixed && seen.len() == 1) {
-        let mut scalar = axis_json(&ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) })?;
+        let mut scalar =
+            axis_json(&ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) })?;
         scalar["value"] = single(&seen.coordinates)?;
         if let Some(map) = scalar.as_object_mut() {
             map.remove("size");

@@ -73,9 +73,12 @@ impl ExecutionPlan for ScatterExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) if children.is_empty() => {
-                Ok(Arc::new(ScatterExec { input, axes: self.axes.clone(), layout: self.layout.clone(), properties: self.properties.clone() }))
-            }
+            Some(input) if children.is_empty() => Ok(Arc::new(ScatterExec {
+                input,
+                axes: self.axes.clone(),
+                layout: self.layout.clone(),
+                properties: self.properties.clone(),
+            })),
             _ => datafusion::common::internal_err!("ScatterExec has one child"),
         }
     }
@@ -139,7 +142,10 @@ impl Places {
         for (i, slot) in at.iter_mut().enumerate() {
             let Some(number) = self.numbers.get(&rows.row(i).owned()) else {
                 let found = datafusion::arrow::util::display::array_value_to_string(column, i)?;
-                return exec_err!("a row has the coordinate {found} in {}, which the axis has not", batch.schema().field(self.column).name());
+                return exec_err!(
+                    "a row has the coordinate {found} in {}, which the axis has not",
+                    batch.schema().field(self.column).name()
+                );
             };
             *slot = *slot * self.len + number;
         }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
+use crate::Result;
 use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
 use crate::object::ObjectReader;
-use crate::Result;
 
 pub mod geotiff;
 

@@ -55,7 +55,9 @@ impl Accumulators {
 
     /// Bytes that [`Accumulators::new`] allocates.
     pub fn bytes(aggregates: &[Aggregate], groups: usize) -> usize {
-        groups.saturating_mul(aggregates.iter().map(|a| if matches!(a.function, Function::Variance { .. }) { 32 } else { 16 }).sum::<usize>() + 1)
+        groups.saturating_mul(
+            aggregates.iter().map(|a| if matches!(a.function, Function::Variance { .. }) { 32 } else { 16 }).sum::<usize>() + 1,
+        )
     }
 
     /// The groups that have a cell, where that was noted.
