@@ -100,7 +100,8 @@ class _Target:
         for i in np.flatnonzero(tiles.present):
             shape = tuple(tiles.shapes[i])
             # The ellipsis makes a view also of an array without dimensions.
-            place = self.array[(*(slice(o, o + s) for o, s in zip(tiles.origins[i], shape, strict=True)), ...)]
+            box: tuple[Any, ...] = (*(slice(o, o + s) for o, s in zip(tiles.origins[i], shape, strict=True)), ...)
+            place = self.array[box]
             start, stop = int(tiles.offsets[i]), int(tiles.offsets[i + 1])
             place[...] = self.read.values(tiles.values, start, stop).reshape(shape)
             if tiles.null_count:

@@ -34,7 +34,8 @@ class _Trailers(flight.ClientMiddlewareFactory):  # type: ignore[misc]
         self.last = threading.local()
 
     def start_call(self, info: Any) -> flight.ClientMiddleware:
-        self.last.headers = headers = {}
+        headers: dict[str, str] = {}
+        self.last.headers = headers
         return _Keep(headers)
 
     def headers(self) -> dict[str, str]:

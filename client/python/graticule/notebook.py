@@ -52,6 +52,8 @@ class Magic:
 
     def _run(self, arguments: argparse.Namespace, text: str) -> Any:
         client = self.client or next((v for v in self.shell.user_ns.values() if isinstance(v, Client)), None) or self._connect("")
+        answer: Any
+        shown: Any
         if arguments.array or arguments.map:
             answer = shown = client.array(text)
             if arguments.map:
