@@ -75,7 +75,7 @@ impl Connection {
     }
 
     /// Plans a query on the server.
-    pub(crate) async fn query(&self, text: &str, parameters: &[Value], form: Form) -> Result<(Connection, FlightInfo)> {
+    pub(crate) async fn query(&self, text: &str, parameters: &[Value], form: Form) -> Result<FlightInfo> {
         let command = if parameters.is_empty() {
             CommandStatementQuery { query: text.to_owned(), transaction_id: None }.as_any()
         } else {
@@ -86,9 +86,9 @@ impl Connection {
             // The ticket stands for itself; the server lets go of the statement. Its failure cannot change the answer.
             let closing = ActionClosePreparedStatementRequest { prepared_statement_handle: handle };
             let _ = self.action("ClosePreparedStatement", closing.as_any().encode_to_vec(), form).await;
-            return Ok((self.clone(), info?));
+            return info;
         };
-        Ok((self.clone(), self.flight_info(command.encode_to_vec(), form).await?))
+        self.flight_info(command.encode_to_vec(), form).await
     }
 
     /// The streams of all endpoints: in order where the server says that order matters, else as they come.

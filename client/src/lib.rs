@@ -1,27 +1,36 @@
 //! Room: client. Asks a Graticule server over Arrow Flight SQL: rows as record batches, arrays as `ndarray`s. It links no
-//! engine. `connection` speaks Flight, `value` holds parameters, `dataset` puts array answers together.
+//! engine. `connection` speaks Flight, `value` holds parameters; array answers are described by `layout`, put together by
+//! `assemble` and held by `dataset`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), graticule_client::Error> {
 //! let mut db = graticule_client::Client::connect("grpc://127.0.0.1:8815").await?;
 //! let batches = db.sql("SELECT time, avg(t2m) FROM era5 GROUP BY time").await?.collect().await?;
 //! let warm = db.sql_with("SELECT count(*) FROM era5 WHERE t2m > $1", &[303.15.into()]).await?.collect().await?;
+//! let map = db.array("SELECT avg(t2m) AS t FROM era5 GROUP BY DIMS EXCEPT (time)").await?;
+//! let celsius = map.variable("t").and_then(|t| t.values.to_f64()).map(|t| t - 273.15);
 //! # Ok(())
 //! # }
 //! ```
 
+mod assemble;
 mod batches;
 mod connection;
+mod dataset;
 mod error;
+mod layout;
 mod value;
 pub mod wire;
 
 use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
 
 pub use batches::Batches;
+pub use dataset::{Axis, Dataset, NOT_A_TIME, Scalar, Values, Variable};
 pub use error::Error;
 pub use value::Value;
 
+use assemble::Assembly;
 use connection::{Connection, Form};
 
 /// Result of a call.
@@ -46,8 +55,24 @@ impl Client {
 
     /// Runs a query with values for `$1`, `$2`, ... and streams its rows.
     pub async fn sql_with(&mut self, text: &str, parameters: &[Value]) -> Result<Batches> {
-        let (connection, info) = self.connection.query(text, parameters, Form::Rows).await?;
-        connection.fetch(info, Form::Rows).await
+        let info = self.connection.query(text, parameters, Form::Rows).await?;
+        self.connection.fetch(info, Form::Rows).await
+    }
+
+    /// Runs a query and puts its arrays together, with axes, units and CRS.
+    pub async fn array(&mut self, text: &str) -> Result<Dataset> {
+        self.array_with(text, &[]).await
+    }
+
+    /// Like [`Client::array`], with values for `$1`, `$2`, ...
+    pub async fn array_with(&mut self, text: &str, parameters: &[Value]) -> Result<Dataset> {
+        let info = self.connection.query(text, parameters, Form::Array).await?;
+        let mut tiles = self.connection.fetch(info, Form::Array).await?;
+        let mut assembly = Assembly::new(layout::parse(&tiles.schema())?)?;
+        while let Some(batch) = tiles.try_next().await? {
+            assembly.add(&batch)?;
+        }
+        Ok(assembly.finish())
     }
 
     /// Runs a statement that returns nothing (`CREATE CUBE ...`); the number of rows that the server says it affected,
