@@ -1,8 +1,11 @@
 //! The command line: what can be typed, and how a command ends. Each command has a file of its own.
 
+mod lexis;
 mod output;
+mod paint;
 mod progress;
 mod serve;
+mod shell;
 mod source;
 mod sql;
 mod table;
@@ -28,6 +31,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Run one statement and print its answer
     Sql(sql::Arguments),
+    /// Type statements one after the other
+    Shell(shell::Arguments),
 }
 
 /// How a command failed.
@@ -81,6 +86,7 @@ pub fn run() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Sql(arguments) => sql::run(arguments).await,
+            Command::Shell(arguments) => shell::run(arguments).await,
         }
     });
     // Work that is left over must not hold the process: the answer is out, or the failure is known.

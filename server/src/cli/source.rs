@@ -33,7 +33,12 @@ pub struct SourceArguments {
 }
 
 /// Runs statements.
-pub enum Source {
+pub struct Source {
+    place: Place,
+    changes: u64,
+}
+
+enum Place {
     /// On a server.
     Server(Box<Client>),
     /// In this process.
@@ -100,23 +105,32 @@ impl Source {
             let client = Client::connect(url)
                 .await
                 .map_err(|e| format!("{e}; start a server with `graticule serve PATH`, or query files without one with --index PATH"))?;
-            return Ok(Source::Server(Box::new(client)));
+            return Ok(Source { place: Place::Server(Box::new(client)), changes: 0 });
         }
         // The user's own process reads what the user may read.
         let database = Database::open(&Settings::embedded(&arguments.engine), Objects::anywhere()).await?;
         let report = database.index(&arguments.index, progress::bar()).await?;
         serve::tell(&report);
-        Ok(Source::Embedded(Arc::new(database)))
+        Ok(Source { place: Place::Embedded(Arc::new(database)), changes: 0 })
+    }
+
+    /// How many statements were run that may have changed which cubes there are.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Runs a statement.
     pub async fn sql(&mut self, text: &str) -> Result<Answer, Refusal> {
-        match self {
-            Source::Server(client) => {
+        let first = text.split_whitespace().next().unwrap_or_default();
+        if ["create", "drop", "refresh"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+            self.changes += 1;
+        }
+        match &mut self.place {
+            Place::Server(client) => {
                 let batches = client.sql(text).await?;
                 Ok(Answer { schema: batches.schema(), batches: batches.map_err(Refusal::from).boxed() })
             }
-            Source::Embedded(database) => {
+            Place::Embedded(database) => {
                 let (engine, text) = (database.engine().clone(), text.to_string());
                 let workers = database.workers().cloned().ok_or_else(|| "the database is closed".to_string())?;
                 let progress = progress::bar();
