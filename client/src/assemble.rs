@@ -125,12 +125,15 @@ fn filled<T: Clone>(shape: &[usize], value: T) -> Result<ArrayD<T>> {
     ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|e| Error::answer(e.to_string()))
 }
 
+/// Turns an array into the values of its type: the array, whether no cell is missing, and which are not.
+type Finish<N> = fn(ArrayD<N>, bool, Option<ArrayD<bool>>) -> Values;
+
 /// Numbers and instants. `known` says which cells are not missing, for types without a value that says so.
 struct Numbers<T: ArrowPrimitiveType> {
     array: ArrayD<T::Native>,
     missing: T::Native,
     known: Option<ArrayD<bool>>,
-    finish: fn(ArrayD<T::Native>, bool, Option<ArrayD<bool>>) -> Values,
+    finish: Finish<T::Native>,
 }
 
 impl<T: ArrowPrimitiveType> Target for Numbers<T> {

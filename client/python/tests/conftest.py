@@ -20,17 +20,38 @@ def files(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def db(files):
-    """A server of the real program with a cube for each fixture."""
+def program() -> Path:
+    """The real program; tests that need it are skipped without."""
     try:
-        graticule.server.find_program()
+        return graticule.server.find_program()
     except graticule.ConnectionError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def bare(program):
+    """A server without cubes."""
+    with graticule.serve() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def db(program, files):
+    """A server with the cube `era5` of two files; `single` adds others."""
     with graticule.serve(roots=[files]) as client:
         client.execute(f"CREATE CUBE era5 FROM '{files}/era5_*.nc'")
-        for name in ("packed", "integers", "calendar360", "descending", "projected", "mixed"):
-            client.execute(f"CREATE CUBE {name} FROM '{files}/{name}.nc'")
         yield client
+
+
+@pytest.fixture
+def single(db, files):
+    """Makes the cube of one fixture file, once, and returns its name."""
+
+    def make_cube(name: str) -> str:
+        db.execute(f"CREATE CUBE IF NOT EXISTS {name} FROM '{files}/{name}.nc'")
+        return name
+
+    return make_cube
 
 
 @pytest.fixture(scope="session")

@@ -46,8 +46,9 @@ def compare(found: xr.Dataset, want: xr.Dataset) -> None:
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("way", ["open", "array", "backend"])
-def test_own_files(db, files, name, way):
+def test_own_files(db, files, single, name, way):
     want = xr.open_dataset(files / f"{name}.nc")
+    single(name)
     if way == "array":
         found = db.array(f"SELECT * FROM {name}")
     elif way == "open":
@@ -65,7 +66,7 @@ def test_a_cube_of_two_files(db, files):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_public_files(db, shared, name):
+def test_public_files(program, shared, name):
     want = xr.open_dataset(shared / name)
     with graticule.serve(roots=[shared]) as client:
         client.execute(f"CREATE CUBE c FROM '{shared / name}'")

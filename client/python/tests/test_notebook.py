@@ -15,8 +15,8 @@ def shell():
     shell.reset(new_session=False)
 
 
-def test_a_cell_shows_a_table_and_keeps_it(db, shell):
-    shell.user_ns["db"] = db
+def test_a_cell_shows_a_table_and_keeps_it(bare, shell):
+    shell.user_ns["db"] = bare
     shell.run_line_magic("graticule", "db")
     shown = shell.run_cell_magic("graticule", "answer", "SELECT 1 AS a UNION ALL SELECT 2")
     assert sorted(shown["a"]) == [1, 2]
@@ -29,6 +29,6 @@ def test_an_error_is_printed_with_its_place(db, shell, capsys):
     assert "line 1, column 8" in capsys.readouterr().out
 
 
-def test_a_wrong_option_shows_the_usage(db, shell, capsys):
+def test_a_wrong_option_shows_the_usage(shell, capsys):
     shell.run_cell_magic("graticule", "--nonsense", "SELECT 1")
     assert "--map" in capsys.readouterr().out

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Runs the peers' harness on Graticule and on xarray + dask in one run, and prints the Markdown table of BENCHMARKS.md.
+
+    GRATICULE=target/release/graticule python tests/bench/run.py [--size small|medium] [--only W1,W3] [--harness DIR]
+
+The harness is `bench` in the folder GRATICULE_SHARED, by default `../shared` beside the repository. It is copied to a
+cache folder (GRATICULE_BENCH, default ~/.cache/graticule/bench) where its data, its Python environment and its results stay; --harness names a copy
+that has data already. Every result is compared with the reference (numpy on decoded arrays) before its time counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORKLOADS = "W1,W2,W3,W6,W12,W15,W16"
+#: At least this many times faster than xarray + dask, warm.
+WANTED = {"W3": 2, "W6": 2, "W15": 2, "W16": 2}
+PEER = "xarray_nc"
+PACKAGES = ["xarray", "dask[complete]", "netCDF4", "h5py", "h5netcdf", "zarr", "numbagg", "flox", "bottleneck", "scipy", "rasterio", "geopandas", "pyarrow", "psutil"]
+
+
+def main() -> None:
+    """Prepares the harness, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="small", choices=["small", "medium", "large"])
+    parser.add_argument("--only", default=WORKLOADS, help="workloads, separated by commas")
+    parser.add_argument("--harness", type=Path, help="a copy of the harness that has data already")
+    parser.add_argument("--skip-peer", action="store_true", help="measure Graticule only; its ratios come from the last run of the peer")
+    arguments = parser.parse_args()
+    program = Path(os.environ.get("GRATICULE", REPOSITORY / "target" / "release" / "graticule")).resolve()
+    if not program.exists():
+        sys.exit(f"no program at {program}: build it (cargo build --release --bin graticule) or set GRATICULE")
+    shared = Path(os.environ.get("GRATICULE_SHARED") or REPOSITORY.parent / "shared")
+    harness = arguments.harness or copied(shared / "bench")
+    python = environment(harness)
+    shutil.copy(Path(__file__).with_name("ours.py"), harness / "systems" / "ours.py")
+    data(harness, python, arguments.size)
+    stats = harness / "tmp" / "server-memory.jsonl"
+    stats.parent.mkdir(exist_ok=True)
+    stats.unlink(missing_ok=True)
+    out = harness / "results" / f"graticule-{arguments.size}.jsonl"
+    out.parent.mkdir(exist_ok=True)
+    peer = [] if arguments.skip_peer else [PEER]
+    environ = dict(os.environ, GRATICULE=str(program), OURS_STATS=str(stats), PYTHONPATH=str(REPOSITORY / "client" / "python"))
+    # The worker replaces PYTHONPATH; a .pth file makes our client importable there.
+    site = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+    Path(site, "graticule-client.pth").write_text(f"{REPOSITORY / 'client' / 'python'}\n")
+    wids = arguments.only.split(",")
+    since = time.strftime("%F %T")
+    for wid in wids:  # system by system for each workload: what the machine does at that time hits all of them
+        say(f"{wid}: {', '.join([*peer, 'ours'])}")
+        command = [python, "run.py", "--size", arguments.size, "--systems", ",".join([*peer, "ours"]), "--only", wid, "--out", str(out)]
+        subprocess.run(command, cwd=harness, env=environ, check=True, stdout=sys.stderr)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    memory = [json.loads(line) for line in stats.read_text().splitlines()] if stats.exists() else []
+    print(table(arguments.size, wids, rows, memory, since))
+    if any(r["verdict"] != "ok" for r in rows if r["system"] == "ours" and r["when"] >= since):
+        sys.exit("some answers of ours are wrong or missing")
+
+
+def copied(bench: Path) -> Path:
+    """The harness in the cache folder."""
+    if not bench.is_dir():
+        sys.exit(f"the peers' harness is not at {bench}; set GRATICULE_SHARED to the folder that holds `bench`")
+    place = Path(os.environ.get("GRATICULE_BENCH") or Path.home() / ".cache" / "graticule" / "bench")
+    shutil.copytree(bench, place, dirs_exist_ok=True)
+    return place
+
+
+def environment(harness: Path) -> str:
+    """The Python of the harness with the peers in it."""
+    python = harness / "v" / "bin" / "python"
+    if not python.exists():
+        say("installing the peers")
+        subprocess.run([sys.executable, "-m", "venv", harness / "v"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--prefer-binary", *PACKAGES], check=True)
+    return str(python)
+
+
+def data(harness: Path, python: str, size: str) -> None:
+    """Generates the data and the reference, once."""
+    root = harness / "data" / size
+    if not (root / "meta.json").exists():
+        say(f"generating the data set '{size}'")
+        subprocess.run([python, "gen.py", "--size", size], cwd=harness, check=True, stdout=sys.stderr)
+    missing = [w for w in WORKLOADS.split(",") if not (root / "ref" / f"{w}.npy").exists()]
+    if missing:
+        say("computing the reference")
+        command = [python, "run.py", "--size", size, "--systems", "numpy", "--save-ref", "--only", ",".join(missing), "--reps", "1"]
+        subprocess.run(command, cwd=harness, check=True, stdout=sys.stderr)
+
+
+def table(size: str, wids: list[str], rows: list[dict], memory: list[dict], since: str) -> str:
+    """The table: medians of this run, ratios, peaks of the process trees and of the server alone."""
+    titles = {"W1": "point time series", "W2": "box, one time step", "W3": "time-mean map", "W6": "daily max", "W12": "bulk fetch into numpy",
+              "W15": "mean by latitude", "W16": "count with two predicates"}
+    last = {(r["system"], r["workload"]): r for r in rows if r["system"] != "ours" or r["when"] >= since}
+    server = {m["workload"]: m["server_peak_mb"] for m in memory}
+    lines = [f"Data set `{size}`, {os.cpu_count()} cores, warm, medians of one run, {since[:10]}.", "",
+             "| | workload | Graticule s | xarray + dask s | ratio | Graticule MB: server, with client | xarray MB | check |",
+             "|---|---|---|---|---|---|---|---|"]
+    ratios = []
+    for wid in wids:
+        ours, peer = last.get(("ours", wid), {}), last.get((PEER, wid), {})
+        ratio = peer["median_s"] / ours["median_s"] if ours.get("median_s") and peer.get("median_s") else None
+        if ratio:
+            ratios.append(ratio)
+        short = ratio is not None and ratio < WANTED.get(wid, 1)
+        noisy = " (busy machine)" if max(ours.get("other_cpu", 0), peer.get("other_cpu", 0)) > 0.1 else ""
+        lines.append(f"| {wid} | {titles.get(wid, '')} | {seconds(ours)} | {seconds(peer)} | {f'{ratio:.1f}x' if ratio else '—'}{' (too slow)' if short else ''} "
+                     f"| {server.get(wid, '—')}, {ours.get('peak_mb', '—')} | {peer.get('peak_mb', '—')} | {ours.get('verdict', 'not run')}{noisy} |")
+    if ratios:
+        lines += ["", f"Geometric mean of the ratios: {statistics.geometric_mean(ratios):.1f}x."]
+    return "\n".join(lines)
+
+
+def seconds(row: dict) -> str:
+    """A time with three figures."""
+    return f"{row['median_s']:.3g}" if row.get("median_s") else "—"
+
+
+def say(text: str) -> None:
+    """Progress, which is not part of the table."""
+    print(f"== {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
