@@ -1,12 +1,16 @@
 //! Formats: from the bytes of a granule's headers to array metadata and chunk references. Detection is by magic bytes.
 
+pub mod geotiff;
+mod hdf5;
+
 use async_trait::async_trait;
 
-use crate::Result;
 use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
 use crate::object::ObjectReader;
+use crate::{Error, Result};
 
-pub mod geotiff;
+pub use geotiff::GeoTiff;
+pub use hdf5::Hdf5;
 
 /// One array as indexed: what it is and where its chunks lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +72,40 @@ pub trait Format: Send + Sync {
     async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule>;
 }
 
+/// All formats, in the order in which they are asked.
+pub fn formats() -> &'static [&'static dyn Format] {
+    &[&Hdf5, &GeoTiff]
+}
+
 /// Detects the format by magic bytes and indexes the object.
 pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
-    Err(crate::Error::unsupported(object.location(), "formats: not built yet"))
+    let head = object.read(0..object.size().min(HEAD)).await?;
+    if let Some(format) = formats().iter().find(|f| f.detect(&head)) {
+        return format.index(object).await;
+    }
+    if Hdf5::behind_user_block(object).await? {
+        return Hdf5.index(object).await;
+    }
+    let names: Vec<_> = formats().iter().map(|f| f.name()).collect();
+    Err(Error::unsupported(object.location(), format!("format: {}; formats that are read: {}", first_bytes(&head), names.join(", "))))
+}
+
+/// What the first bytes of an object look like, for people.
+fn first_bytes(head: &[u8]) -> String {
+    let start = &head[..head.len().min(8)];
+    let known: [(&[u8], &str); 8] = [
+        (b"CDF\x01", "a netCDF-3 classic file"),
+        (b"CDF\x02", "a netCDF-3 file with 64-bit offsets"),
+        (b"CDF\x05", "a netCDF-3 file with 64-bit data"),
+        (b"GRIB", "a GRIB file"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x1f\x8b", "a gzip file"),
+        (b"\x0e\x03\x13\x01", "an HDF4 file"),
+        (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),
+    ];
+    match known.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, what)) => format!("it looks like {what}"),
+        None if head.is_empty() => "it is empty".into(),
+        None => format!("it begins with the bytes \"{}\"", start.escape_ascii()),
+    }
 }

@@ -1,0 +1,261 @@
+//! The tree of objects, from the root group on: what becomes an array, what a group, and what is refused.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use hdf5_reader::messages::{
+    MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_GROUP_INFO, MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABLE,
+};
+
+use super::attribute::{AttributeList, attributes};
+use super::dataset::{self, Dataset};
+use super::dimensions;
+use super::file::File;
+use super::header::Header;
+use super::links::{Link, Target, links};
+use super::{Parsed, Reason, guarded};
+use crate::array::Attributes;
+use crate::format::{IndexedGranule, Refused};
+
+/// Groups nest at most this deep.
+const DEEPEST: usize = 128;
+/// Soft links that one soft link may lead over.
+const MOST_HOPS: u32 = 32;
+
+/// Attributes with which netCDF-4 and the dimension scale interface keep their own accounts.
+pub(super) const HIDDEN: [&str; 8] =
+    ["_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"];
+
+/// netCDF-C puts this in front of a variable that has a dimension's name but is not its coordinate variable.
+const NOT_A_COORDINATE: &str = "_nc4_non_coord_";
+
+/// Indexes the file.
+pub(super) fn index(file: &File) -> Parsed<IndexedGranule> {
+    let mut walk = Walk {
+        file,
+        links: HashMap::new(),
+        groups: Vec::new(),
+        seen: HashMap::new(),
+        datasets: Vec::new(),
+        soft: Vec::new(),
+        refused: Vec::new(),
+    };
+    let root = file.header(file.root)?;
+    if let Some(reason) = &file.truncated {
+        walk.refuse("/", reason.clone());
+    }
+    walk.group(file.root, "/", &root, 0)?;
+    walk.soft_links();
+    Ok(walk.finish(&root))
+}
+
+struct Walk<'a> {
+    file: &'a File,
+    links: HashMap<u64, Rc<Vec<Link>>>,
+    groups: Vec<(String, Attributes)>,
+    /// Path of each group, and of each object in the middle of being visited.
+    seen: HashMap<u64, String>,
+    datasets: Vec<Dataset>,
+    /// Group and its path, link.
+    soft: Vec<(u64, String, Link)>,
+    refused: Vec<Refused>,
+}
+
+/// What an object header describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    Group,
+    Dataset,
+    NamedType,
+    Unknown,
+}
+
+fn object(header: &Header) -> Object {
+    match () {
+        () if [MSG_SYMBOL_TABLE, MSG_LINK_INFO, MSG_LINK, MSG_GROUP_INFO].iter().any(|&m| header.has(m)) => Object::Group,
+        () if header.has(MSG_DATASPACE) || header.has(MSG_DATA_LAYOUT) || header.has(MSG_EXTERNAL_FILES) => Object::Dataset,
+        () if header.has(MSG_DATATYPE) => Object::NamedType,
+        () => Object::Unknown,
+    }
+}
+
+fn child(group: &str, name: &str) -> String {
+    format!("{}/{name}", group.trim_end_matches('/'))
+}
+
+impl Walk<'_> {
+    fn refuse(&mut self, path: &str, reason: Reason) {
+        self.refused.push(Refused { path: path.into(), reason: reason.0 });
+    }
+
+    fn group_links(&mut self, address: u64, header: &Header) -> Parsed<Rc<Vec<Link>>> {
+        if let Some(known) = self.links.get(&address) {
+            return Ok(known.clone());
+        }
+        let found = Rc::new(guarded(|| links(self.file, header))?);
+        self.links.insert(address, found.clone());
+        Ok(found)
+    }
+
+    /// Visits a group: its data sets first, then its groups, as netCDF-C does.
+    fn group(&mut self, address: u64, path: &str, header: &Header, depth: usize) -> Parsed<()> {
+        self.seen.insert(address, path.into());
+        let place = self.groups.len();
+        let list = guarded(|| Ok(attributes(self.file, header)))?;
+        let shown = self.shown(path, list, true);
+        self.groups.insert(place, (path.into(), shown));
+        let links = match self.group_links(address, header) {
+            Ok(links) => links,
+            Err(reason) if depth > 0 => {
+                self.refuse(path, reason.at("links of the group"));
+                return Ok(());
+            }
+            Err(reason) => return Err(reason.at("links of the root group")),
+        };
+        let mut below = Vec::new();
+        for link in links.iter() {
+            let path = child(path, &link.name);
+            match &link.target {
+                Target::Elsewhere(what) => self.refuse(&path, Reason(what.clone())),
+                Target::Soft(_) => self.soft.push((address, path, link.clone())),
+                Target::Hard(address) => match guarded(|| self.file.header(*address)) {
+                    Err(reason) => self.refuse(&path, reason),
+                    Ok(header) => match object(&header) {
+                        Object::Group => below.push((*address, path, header)),
+                        Object::Dataset => self.dataset(*address, path, &header),
+                        Object::NamedType => {}
+                        Object::Unknown => self.refuse(&path, "neither group nor data set nor named type".into()),
+                    },
+                },
+            }
+        }
+        for (address, path, header) in below {
+            if let Some(first) = self.seen.get(&address) {
+                let reason = format!("another link to the group {first}, which is read under that name");
+                self.refuse(&path, reason.into());
+            } else if depth >= DEEPEST {
+                self.refuse(&path, format!("groups nested deeper than {DEEPEST} levels").into());
+            } else if let Err(reason) = self.group(address, &path, &header, depth + 1) {
+                self.refuse(&path, reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn dataset(&mut self, address: u64, path: String, header: &Rc<Header>) {
+        let path = match path.rsplit_once('/') {
+            Some((group, name)) => match name.strip_prefix(NOT_A_COORDINATE) {
+                Some(name) => child(group, name),
+                None => path,
+            },
+            None => path,
+        };
+        match guarded(|| Dataset::read(self.file, address, &path, header)) {
+            Ok(dataset) => self.datasets.push(dataset),
+            Err(reason) => self.refuse(&path, reason),
+        }
+    }
+
+    /// Follows soft links after all hard ones, so that an object has its hard link's name first.
+    fn soft_links(&mut self) {
+        for (group, path, link) in std::mem::take(&mut self.soft) {
+            let Target::Soft(target) = &link.target else { continue };
+            let found = self.resolve(group, target, &mut 0).and_then(|address| {
+                let address = address.ok_or("it is not there")?;
+                Ok((address, guarded(|| self.file.header(address))?))
+            });
+            match found {
+                Err(reason) => self.refuse(&path, reason.at(&format!("soft link to {target}"))),
+                Ok((address, header)) => match object(&header) {
+                    Object::Dataset => self.dataset(address, path, &header),
+                    Object::Group => self.refuse(&path, format!("soft link to the group {target}, which is read under that name").into()),
+                    Object::NamedType => {}
+                    Object::Unknown => {
+                        self.refuse(&path, format!("soft link to {target}: neither group nor data set nor named type").into())
+                    }
+                },
+            }
+        }
+    }
+
+    /// The object at `path`, from the root or from `group`; `None` when there is none.
+    fn resolve(&mut self, group: u64, path: &str, hops: &mut u32) -> Parsed<Option<u64>> {
+        *hops += 1;
+        if *hops > MOST_HOPS {
+            return Err(format!("it leads over more than {MOST_HOPS} soft links").into());
+        }
+        let mut at = if path.starts_with('/') { self.file.root } else { group };
+        for name in path.split('/').filter(|n| !n.is_empty() && *n != ".") {
+            let header = guarded(|| self.file.header(at))?;
+            if object(&header) != Object::Group {
+                return Ok(None);
+            }
+            let links = self.group_links(at, &header)?;
+            let Some(link) = links.iter().find(|l| l.name == name) else { return Ok(None) };
+            at = match &link.target {
+                Target::Hard(address) => *address,
+                Target::Soft(path) => match self.resolve(at, path, hops)? {
+                    Some(address) => address,
+                    None => return Ok(None),
+                },
+                Target::Elsewhere(what) => return Err(what.as_str().into()),
+            };
+        }
+        Ok(Some(at))
+    }
+
+    /// The attributes that users see; `accounts`: the hidden ones are netCDF's or the dimension scales', not the user's own.
+    fn shown(&mut self, path: &str, list: AttributeList, accounts: bool) -> Attributes {
+        let mut shown = Attributes::default();
+        for (name, reason) in list.refused {
+            let place = if name.is_empty() { path.to_string() } else { format!("{path}:{name}") };
+            self.refuse(&place, reason.at("attribute"));
+        }
+        for a in list.list {
+            if HIDDEN.contains(&a.name.as_str()) && (accounts || !["CLASS", "NAME"].contains(&a.name.as_str())) {
+                continue;
+            }
+            match guarded(|| a.value(self.file)) {
+                Ok(value) => shown.0.push((a.name, value)),
+                Err(reason) => self.refuse(&format!("{path}:{}", a.name), reason.at("attribute")),
+            }
+        }
+        shown
+    }
+
+    fn finish(mut self, root: &Header) -> IndexedGranule {
+        let mut datasets = std::mem::take(&mut self.datasets);
+        let root_attributes = guarded(|| Ok(attributes(self.file, root))).unwrap_or_default();
+        let marked = |d: &Dataset| d.is_phantom(self.file) || d.has("_Netcdf4Dimid") || d.has("_Netcdf4Coordinates");
+        let netcdf =
+            root_attributes.get("_NCProperties").is_some() || root_attributes.get("_nc3_strict").is_some() || datasets.iter().any(marked);
+        let along = dimensions::along(self.file, &datasets, &self.groups.iter().map(|(p, _)| p.as_str()).collect::<Vec<_>>());
+
+        let mut granule = IndexedGranule { format: if netcdf { "netcdf4" } else { "hdf5" }.into(), ..Default::default() };
+        let mut taken = HashSet::new();
+        for (dataset, dimensions) in datasets.iter_mut().zip(along) {
+            if dataset.is_phantom(self.file) {
+                continue;
+            }
+            let list = std::mem::take(&mut dataset.attributes);
+            let accounts = netcdf || dataset.scale;
+            let path = dataset.path.clone();
+            if !taken.insert(path.clone()) {
+                self.refuse(&path, "a second object of this name".into());
+                continue;
+            }
+            match guarded(|| dataset::array(self.file, dataset, &dimensions)) {
+                Ok(mut array) => {
+                    array.metadata.attributes = self.shown(&path, list, accounts);
+                    granule.arrays.push(array);
+                }
+                Err(reason) => self.refuse(&path, reason),
+            }
+        }
+        let mut groups = self.groups.into_iter();
+        granule.attributes = groups.next().map(|(_, a)| a).unwrap_or_default();
+        granule.groups = groups.collect();
+        granule.refused = self.refused;
+        granule
+    }
+}
