@@ -133,44 +133,50 @@ pub fn parse(text: &str) -> Result<Statement, GrammarError> {
         return Err(tokens.error(second, "one statement at a time: a second one begins here"));
     }
     let source = Source::whole(text);
-    if let Some(statement) = of_the_dialect(&tokens, &source)? {
+    if let Some(statement) = of_the_dialect(&tokens, 0, &source)? {
         return Ok(statement);
     }
     match tokens.word(0).map(str::to_ascii_uppercase).as_deref() {
         Some("EXPLAIN") => explain(&tokens, end),
         Some("COPY") => copy(&tokens, &source),
         _ => {
-            if let Some(meant) = tokens.word(0).and_then(nearest_statement) {
-                return Err(tokens.error(0, format!("no statement begins with `{}`: did you mean {meant}?", tokens.str(0))));
-            }
+            known_statement(&tokens, 0)?;
             Ok(Statement::Query(desugar(&tokens, 0..end, 0, text.len())?))
         }
     }
 }
 
-/// The statements about cubes. `None` for all others.
-fn of_the_dialect(tokens: &Tokens<'_>, source: &Source<'_>) -> Result<Option<Statement>, GrammarError> {
-    let second = tokens.word(1).unwrap_or_default();
-    let statement = match tokens.word(0).map(str::to_ascii_uppercase).as_deref() {
+/// An error for a first word that was meant to be another one.
+fn known_statement(tokens: &Tokens<'_>, at: usize) -> Result<(), GrammarError> {
+    match tokens.word(at).and_then(nearest_statement) {
+        Some(meant) => Err(tokens.error(at, format!("no statement begins with `{}`: did you mean {meant}?", tokens.str(at)))),
+        None => Ok(()),
+    }
+}
+
+/// The statements about cubes, from token `first` on, where `source` begins. `None` for all others.
+fn of_the_dialect(tokens: &Tokens<'_>, first: usize, source: &Source<'_>) -> Result<Option<Statement>, GrammarError> {
+    let second = |word| tokens.is_word(first + 1, word);
+    let statement = match tokens.word(first).map(str::to_ascii_uppercase).as_deref() {
         Some("CREATE") => {
-            let at = if second.eq_ignore_ascii_case("OR") { 3 } else { 1 };
+            let at = first + if second("OR") { 3 } else { 1 };
             if !tokens.is_word(at, "CUBE") {
                 return misspelt(tokens, at, &["CUBE"]);
             }
             Statement::CreateCube(CreateCube::read(source)?)
         }
         Some("REFRESH") => Statement::RefreshCube { name: cube(source, source.parse(Rule::refresh_cube)?) },
-        Some("DROP") if tokens.is_word(1, "CUBE") => {
+        Some("DROP") if second("CUBE") => {
             let pairs = source.parse(Rule::drop_cube)?;
             let if_exists = pairs.clone().any(|pair| pair.as_rule() == Rule::if_exists);
             Statement::DropCube { name: cube(source, pairs), if_exists }
         }
-        Some("DROP") => return misspelt(tokens, 1, &["CUBE"]),
-        Some("SHOW") if tokens.is_word(1, "CUBES") => source.parse(Rule::show_cubes).map(|_| Statement::ShowCubes)?,
-        Some("SHOW") if tokens.is_word(1, "GRANULES") => Statement::ShowGranules { name: cube(source, source.parse(Rule::show_granules)?) },
-        Some("SHOW") => return misspelt(tokens, 1, &["CUBES", "GRANULES"]),
+        Some("DROP") => return misspelt(tokens, first + 1, &["CUBE"]),
+        Some("SHOW") if second("CUBES") => source.parse(Rule::show_cubes).map(|_| Statement::ShowCubes)?,
+        Some("SHOW") if second("GRANULES") => Statement::ShowGranules { name: cube(source, source.parse(Rule::show_granules)?) },
+        Some("SHOW") => return misspelt(tokens, first + 1, &["CUBES", "GRANULES"]),
         // `DESCRIBE cube` describes a table of that name.
-        Some("DESCRIBE" | "DESC") if tokens.is_word(1, "CUBE") && tokens.is_name(2) => {
+        Some("DESCRIBE" | "DESC") if second("CUBE") && tokens.is_name(first + 2) => {
             Statement::DescribeCube { name: cube(source, source.parse(Rule::describe_cube)?) }
         }
         _ => return Ok(None),
@@ -194,19 +200,23 @@ fn explain(tokens: &Tokens<'_>, end: usize) -> Result<Statement, GrammarError> {
     let (mut analyze, mut verbose) = (false, false);
     let mut at = 1;
     loop {
-        let (word, next) = (tokens.word(at).map(str::to_ascii_uppercase), tokens.word(at + 1).map(str::to_ascii_uppercase));
-        match (word.as_deref(), next.as_deref()) {
-            (Some("ANALYZE"), _) if !analyze => analyze = true,
-            (Some("VERBOSE"), _) if !verbose => verbose = true,
-            (Some("FORMAT"), _) => return Err(tokens.error(at, "EXPLAIN has one format: leave FORMAT out")),
-            (Some("EXPLAIN" | "COPY" | "REFRESH"), _) | (Some("CREATE" | "DROP" | "DESCRIBE" | "DESC"), Some("CUBE")) => {
-                return Err(tokens.error(at, "EXPLAIN takes a query"));
-            }
-            _ if at >= end => return Err(tokens.error(at, "EXPLAIN takes a query: none follows")),
+        match tokens.word(at).map(str::to_ascii_uppercase).as_deref() {
+            Some("ANALYZE") if !analyze => analyze = true,
+            Some("VERBOSE") if !verbose => verbose = true,
+            Some("FORMAT") => return Err(tokens.error(at, "EXPLAIN has one format: leave FORMAT out")),
+            Some("EXPLAIN" | "COPY") => return Err(tokens.error(at, "EXPLAIN takes a query")),
             _ => break,
         }
         at += 1;
     }
+    if at >= end {
+        return Err(tokens.error(at, "EXPLAIN takes a query: none follows"));
+    }
+    let source = Source { text: tokens.text, part: Span::new(tokens.start(at), tokens.text.len()) };
+    if of_the_dialect(tokens, at, &source)?.is_some() {
+        return Err(tokens.error(at, "EXPLAIN takes a query"));
+    }
+    known_statement(tokens, at)?;
     let query = desugar(tokens, at..end, tokens.start(at), tokens.text.len())?;
     Ok(Statement::Explain { analyze, verbose, query })
 }

@@ -25,13 +25,10 @@ fn exercise(text: &str) {
                 }
                 query.original(0, 0);
                 query.original(u64::MAX, u64::MAX);
-                // What is left is plain SQL: desugaring again finds nothing.
-                let again = parse(&query.sql);
-                assert!(
-                    matches!(&again, Ok(again) if self::query(again).is_none_or(|again| query.sql.ends_with(&again.sql) || query.sql.contains(&again.sql))),
-                    "{text}\n{}\n{again:?}",
-                    query.sql
-                );
+                // What is left is plain SQL: desugaring again finds nothing. (It may find an error in a text that is no SQL.)
+                if let Ok(Statement::Query(again)) = parse(&query.sql) {
+                    assert_eq!(again.sql, query.sql);
+                }
             }
         }
         Err(error) => {
