@@ -27,7 +27,10 @@ struct Case {
     decoded: String,
 }
 
-fn cases() -> Vec<(Vec<Codec>, u32, Vec<u8>, Vec<u8>)> {
+/// Codecs, the mask of those left out, stored and decoded bytes.
+type Chunk = (Vec<Codec>, u32, Vec<u8>, Vec<u8>);
+
+fn cases() -> Vec<Chunk> {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../../../tests/corpus/codec/chunks.json")).unwrap();
     cases.into_iter().map(|c| (c.codecs, c.skip, bytes_of_hex(&c.stored), bytes_of_hex(&c.decoded))).collect()
 }
@@ -66,7 +69,7 @@ fn claimed_sizes_are_not_allocated() {
 
 #[test]
 fn every_order_of_steps_that_a_file_may_declare() {
-    let data: Vec<u8> = (0..6000u32).map(|i| (i * i >> 7) as u8).collect();
+    let data: Vec<u8> = (0..6000u32).map(|i| ((i * i) >> 7) as u8).collect();
     // Twice compressed; and a filter behind the compressor, whose length is known from the stored bytes only.
     assert_eq!(decode_chunk(&[Codec::Deflate, Codec::Deflate], 0, &zlib(&zlib(&data)), 6000).unwrap(), data);
     let stored = shuffle(&zlib(&data), 2);
@@ -133,7 +136,7 @@ fn timing() {
     let cells = 1 << 20;
     for element in [2usize, 4, 8] {
         // A smooth field with some noise in its low bits, as packed measurements are.
-        let field = (0..cells).map(|i| ((i as f64 / 900.0).sin() * 9000.0) as i64 + (i * 2_654_435_761_usize >> 7 & 15) as i64);
+        let field = (0..cells).map(|i| ((i as f64 / 900.0).sin() * 9000.0) as i64 + (((i * 2_654_435_761_usize) >> 7) & 15) as i64);
         let data: Vec<u8> = field.flat_map(|v| v.to_le_bytes()[..element].to_vec()).collect();
         let size = element as u32;
         let shuffled = shuffle(&data, element);

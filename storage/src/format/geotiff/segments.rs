@@ -42,13 +42,9 @@ pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layo
         let what = format!("{}: expected {total} values, found {}", tag::name(offsets_tag), offsets.len());
         return Err(Error::data(object, what));
     }
-    let lengths = Lengths {
-        object,
-        size,
-        counts: directory.unsigned(object, counts_tag)?.unwrap_or_default(),
-        places: offsets.iter().copied().collect(),
-        name: if layout.tiled { "tile" } else { "strip" },
-    };
+    let counts = directory.unsigned(object, counts_tag)?.unwrap_or_default();
+    let places = if (counts.len() as u64) < total && !layout.uncompressed { offsets.iter().copied().collect() } else { BTreeSet::new() };
+    let lengths = Lengths { object, size, counts, places, name: if layout.tiled { "tile" } else { "strip" } };
     let mut chunks = Vec::with_capacity(total as usize);
     for (i, &offset) in offsets.iter().take(total as usize).enumerate() {
         let row = (i as u64 % in_a_plane) / along_columns;
@@ -77,7 +73,7 @@ struct Lengths<'a> {
     object: &'a str,
     size: u64,
     counts: Vec<u64>,
-    /// All offsets, to find where a segment without byte count must end.
+    /// All offsets, to find where a compressed segment without byte count must end; empty where none is.
     places: BTreeSet<u64>,
     name: &'static str,
 }

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::super::GeoTiff;
 use super::{index, values};
 use crate::array::{AxisRole, ChunkRef, Coordinates, Scalar};
 use crate::convention::geokeys::describe;
+use crate::format::Format;
+use crate::object::Objects;
 
 pub(super) fn corpus() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/tiff")
@@ -132,4 +135,15 @@ fn metadata_items_are_attributes() {
     let band = &granule.arrays[0].metadata.attributes;
     assert_eq!((band.number("scale_factor"), band.number("add_offset")), (Some(0.1), Some(-273.15)));
     assert_eq!((band.text("long_name"), band.text("season")), (Some("temperature & more"), Some("winter")));
+}
+
+#[tokio::test]
+async fn headers_come_through_the_object_s_block_cache() {
+    let path = corpus().join("deflate_p2_be_int16.tif");
+    let object = Objects::anywhere().open(&path.to_string_lossy()).await.unwrap();
+    let head = object.read(0..8).await.unwrap();
+    assert!(GeoTiff.detect(&head));
+    let granule = GeoTiff.index(&object).await.unwrap();
+    assert_eq!(granule, index("memory", &fixture("deflate_p2_be_int16")).unwrap());
+    assert_eq!(object.requests(), 1, "one block holds the whole file");
 }
