@@ -9,7 +9,7 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # Wheels only: nothing is compiled from source behind somebody's back.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
-.PHONY: help demo demo-data build test lint test-rust test-python bench clean
+.PHONY: help demo demo-data build test lint test-build test-rust test-python bench clean
 
 help:
 	@echo "make demo    builds Graticule, makes sample data, and shows what it does"
@@ -38,11 +38,16 @@ lint:
 	@echo "== documentation"
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-test-rust:
+# Everything at once, tests included: the same crates with the same features serve the Rust and the Python tests.
+test-build:
+	@echo "== building the program and all tests"
+	@$(CARGO) build --locked --workspace --all-targets
+
+test-rust: test-build
 	@echo "== Rust tests"
 	@$(CARGO) test --locked --workspace
 
-test-python: build $(VENV)/test
+test-python: test-build $(VENV)/test
 	@echo "== Python types"
 	@cd client/python && ../../$(BIN)/python -m mypy
 	@echo "== Python tests"

@@ -227,7 +227,7 @@ fn target(declared: &Declared) -> Result<Box<dyn Target>> {
     }
     macro_rules! integers {
         ($type:ty, $variant:ident, $float:ident, $float_type:ty) => {{
-            let known = if declared.nullable { Some(filled(shape, false)?) } else { None };
+            let known = if declared.zero_when_absent { None } else { Some(filled(shape, false)?) };
             Box::new(Numbers::<$type> {
                 array: filled(shape, 0)?,
                 missing: 0,
@@ -298,9 +298,8 @@ mod tests {
 
     type Tile<N> = ([i64; 2], [i32; 2], Vec<Option<N>>);
 
-    fn batch<T: ArrowPrimitiveType>(nullable: bool, tiles: &[Tile<T::Native>]) -> RecordBatch {
+    fn batch<T: ArrowPrimitiveType>(count: bool, tiles: &[Tile<T::Native>]) -> RecordBatch {
         let (mut origins, mut data) = (ListBuilder::new(Int64Builder::new()), ListBuilder::new(PrimitiveBuilder::<T>::new()));
-        data = data.with_field(Field::new("item", T::DATA_TYPE, nullable));
         let mut shapes = FixedSizeListBuilder::new(Int32Builder::new(), 2);
         for (origin, shape, cells) in tiles {
             origins.append_value(origin.map(Some));
@@ -313,15 +312,18 @@ mod tests {
             vec![Field::new("data", data.data_type().clone(), true), Field::new("shape", shapes.data_type().clone(), true)].into();
         let tensors = StructArray::new(fields, vec![data, shapes], None);
         let origins: ArrayRef = Arc::new(origins.finish());
-        let v = Field::new("v", tensors.data_type().clone(), nullable);
-        let v = v.with_metadata(HashMap::from([("graticule.dims".into(), r#"["lat","lon"]"#.into())]));
+        let mut metadata = HashMap::from([("graticule.dims".into(), r#"["lat","lon"]"#.into())]);
+        if count {
+            metadata.insert("graticule.absent".to_owned(), "0".to_owned());
+        }
+        let v = Field::new("v", tensors.data_type().clone(), false).with_metadata(metadata);
         let fields = vec![Field::new("origin", origins.data_type().clone(), false), v];
         let metadata = HashMap::from([("graticule.axes".to_owned(), AXES.to_owned())]);
         RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), vec![origins, Arc::new(tensors)]).unwrap()
     }
 
-    fn assembled<T: ArrowPrimitiveType>(nullable: bool, tiles: &[Tile<T::Native>]) -> Result<Dataset> {
-        let batch = batch::<T>(nullable, tiles);
+    fn assembled<T: ArrowPrimitiveType>(count: bool, tiles: &[Tile<T::Native>]) -> Result<Dataset> {
+        let batch = batch::<T>(count, tiles);
         let mut assembly = Assembly::new(layout::parse(&batch.schema())?)?;
         assembly.add(&batch)?;
         Ok(assembly.finish())
@@ -330,7 +332,7 @@ mod tests {
     #[test]
     fn tiles_find_their_places_and_gaps_are_missing() {
         let tiles = [([1, 2], [2, 2], vec![Some(1.0), Some(2.0), None, Some(4.0)]), ([0, 0], [1, 2], vec![Some(5.0), Some(6.0)])];
-        let found = assembled::<Float32Type>(true, &tiles).unwrap();
+        let found = assembled::<Float32Type>(false, &tiles).unwrap();
         let v = found.variable("v").unwrap();
         let shown: Vec<String> = v.values.as_f32().unwrap().iter().map(|v| v.to_string()).collect();
         assert_eq!(shown, ["5", "6", "NaN", "NaN", "NaN", "NaN", "1", "2", "NaN", "NaN", "NaN", "4"]);
@@ -343,13 +345,13 @@ mod tests {
     #[test]
     fn integers_stay_integers_unless_cells_are_missing() {
         let whole = [([0, 0], [3, 4], (0..12i16).map(Some).collect())];
-        assert!(matches!(&assembled::<Int16Type>(true, &whole).unwrap().variables[0].values, Values::Int16(a) if a[[2, 3]] == 11));
+        assert!(matches!(&assembled::<Int16Type>(false, &whole).unwrap().variables[0].values, Values::Int16(a) if a[[2, 3]] == 11));
         let part = [([0, 0], [1, 1], vec![Some(7i16)])];
         assert!(
-            matches!(&assembled::<Int16Type>(true, &part).unwrap().variables[0].values, Values::Float32(a) if a[[0, 0]] == 7.0 && a[[2, 3]].is_nan())
+            matches!(&assembled::<Int16Type>(false, &part).unwrap().variables[0].values, Values::Float32(a) if a[[0, 0]] == 7.0 && a[[2, 3]].is_nan())
         );
         assert!(
-            matches!(&assembled::<Int16Type>(false, &part).unwrap().variables[0].values, Values::Int16(a) if a[[0, 0]] == 7 && a[[2, 3]] == 0)
+            matches!(&assembled::<Int16Type>(true, &part).unwrap().variables[0].values, Values::Int16(a) if a[[0, 0]] == 7 && a[[2, 3]] == 0)
         );
     }
 
@@ -359,7 +361,7 @@ mod tests {
             [([2, 0], [2, 1], 2), ([-1, 0], [1, 1], 1), ([0, 0], [1, 2], 1), ([0, 0], [-1, 1], 1), ([i64::MAX, 0], [1, 1], 1)]
         {
             let tile = (origin, shape, vec![Some(0.0f64); cells]);
-            assert!(matches!(assembled::<Float64Type>(true, &[tile]), Err(Error::Answer { .. })), "{origin:?} {shape:?}");
+            assert!(matches!(assembled::<Float64Type>(false, &[tile]), Err(Error::Answer { .. })), "{origin:?} {shape:?}");
         }
     }
 

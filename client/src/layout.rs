@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::wire::{ATTRIBUTES_KEY, AXES_KEY, DIMS_KEY};
+use crate::wire::{ABSENT_KEY, ATTRIBUTES_KEY, AXES_KEY, DIMS_KEY};
 use crate::{Axis, Error, Result, Scalar};
 
 /// Key of Arrow's own metadata of an extension type.
@@ -45,8 +45,8 @@ pub(crate) struct Declared {
     pub shape: Vec<usize>,
     /// Type of a cell.
     pub data_type: DataType,
-    /// False for a variable that is never NULL: it is 0 where no tile is.
-    pub nullable: bool,
+    /// True for a count: 0 where no tile is.
+    pub zero_when_absent: bool,
     pub attributes: Map<String, Value>,
     pub column: usize,
 }
@@ -131,7 +131,7 @@ fn variable(field: &Field, column: usize, axes: &[Axis]) -> Result<Declared> {
         shape: places.iter().filter_map(|&i| axes.get(i)).map(|a| a.size).collect(),
         axes: places,
         data_type: inner.data_type().clone(),
-        nullable: field.is_nullable() && inner.is_nullable(),
+        zero_when_absent: metadata.get(ABSENT_KEY).is_some_and(|v| v == "0"),
         attributes,
         column,
     })

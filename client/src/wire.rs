@@ -16,6 +16,9 @@ pub const ATTRIBUTES_KEY: &str = "graticule.attributes";
 /// libraries that know the type hide its metadata, and text, which Arrow's tensors cannot hold, travels without it.
 pub const DIMS_KEY: &str = "graticule.dims";
 
+/// Field metadata key of array answers: `0` for counts, which are 0 and not missing in cells that no tile covers.
+pub const ABSENT_KEY: &str = "graticule.absent";
+
 /// Trailer of a failed call: line of the query's text, from 1.
 pub const LINE_HEADER: &str = "graticule-line";
 

@@ -110,11 +110,11 @@ class _Target:
                     np.copyto(place, _missing(self.array.dtype), where=missing.reshape(shape))
 
     def finish(self) -> np.ndarray[Any, Any]:
-        """The result, with missing values where no tile was (0 for a variable that is never NULL: a count)."""
+        """The result, with missing values where no tile was (0 in counts)."""
         for hole in self._holes():
-            if self.needs_promotion() and self.variable.nullable:
+            if self.needs_promotion() and not self.variable.zero_when_absent:
                 self.promote()
-            self.array[hole] = 0 if self.needs_promotion() else _missing(self.array.dtype)
+            self.array[hole] = 0 if self.variable.zero_when_absent else _missing(self.array.dtype)
         return self.array
 
     def _holes(self) -> Iterable[tuple[slice, ...]]:

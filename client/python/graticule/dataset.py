@@ -51,7 +51,16 @@ def coordinate(axis: Axis) -> xr.Variable:
         _move_time(attributes, encoding, axis.calendar)
     elif axis.calendar is not None:
         attributes.setdefault("calendar", axis.calendar)
+        return _model_time(axis.name, xr.Variable((axis.name,), axis.coordinates, attributes, encoding))
     return xr.Variable((axis.name,), axis.coordinates, attributes, encoding)
+
+
+def _model_time(name: str, counts: xr.Variable) -> xr.Variable:
+    """Times of a calendar that only models have, as cftime objects where cftime is installed, else as they are: numbers."""
+    try:
+        return xr.conventions.decode_cf_variable(name, counts)
+    except (ImportError, ValueError):
+        return counts
 
 
 def split(described: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,7 +79,7 @@ def lazy_dtype(variable: Variable) -> np.dtype[Any]:
 
     dtype = _reader(variable.type).dtype
     declares = any(key in variable.attributes for key in ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max"))
-    if dtype.kind in "iub" and variable.nullable and declares:
+    if dtype.kind in "iub" and declares:
         return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
     return dtype
 

@@ -21,6 +21,7 @@ from .errors import Error
 AXES_KEY = b"graticule.axes"
 ATTRIBUTES_KEY = b"graticule.attributes"
 DIMS_KEY = b"graticule.dims"
+ABSENT_KEY = b"graticule.absent"
 _EXTENSION_METADATA = b"ARROW:extension:metadata"
 ORIGIN = "origin"
 _SHOWN_NAMES = re.compile(r"dim_names=\[(.*?)\](?:, permutation=|, uniform_shape=|\])")
@@ -58,7 +59,7 @@ class Variable:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     type: pa.DataType
-    nullable: bool
+    zero_when_absent: bool
     attributes: dict[str, Any]
     column: int
 
@@ -111,7 +112,7 @@ def _variable(column: pa.Field, index: int, axes: tuple[Axis, ...], places: dict
         axes=at,
         shape=tuple(axes[i].size for i in at),
         type=inner.type,
-        nullable=column.nullable and inner.nullable,
+        zero_when_absent=(column.metadata or {}).get(ABSENT_KEY) == b"0",
         attributes=json.loads((column.metadata or {}).get(ATTRIBUTES_KEY, b"{}")),
         column=index,
     )
@@ -150,9 +151,11 @@ def _axis(described: dict[str, Any]) -> Axis:
 
 
 def _dtype(name: str | None) -> np.dtype[Any] | None:
-    if name is None:
+    """numpy's type of this name; None where numpy has none, and the coordinates speak for themselves."""
+    try:
+        return np.dtype(object) if name == "str" else np.dtype(name) if name is not None else None
+    except TypeError:
         return None
-    return np.dtype(object) if name == "str" else np.dtype(name)
 
 
 def _coordinates(described: dict[str, Any] | None, size: int, dtype: np.dtype[Any] | None) -> np.ndarray[Any, Any] | None:
@@ -176,7 +179,9 @@ def _coordinates(described: dict[str, Any] | None, size: int, dtype: np.dtype[An
 def _scalar(value: Any, dtype: str | None) -> Any:
     if dtype is None or dtype == "str" or value is None:
         return value
-    kind = np.dtype(dtype)
+    kind = _dtype(dtype)
+    if kind is None:
+        return value
     if kind.kind == "M" and isinstance(value, str):
         return np.datetime64(value.rstrip("Z")).astype(kind)
     return np.array(int(value), np.int64).view(kind)[()] if kind.kind in "mM" else kind.type(value)
@@ -188,4 +193,6 @@ def from_arrow(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, Any]:
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     if pa.types.is_timestamp(column.type):
         return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False)).view(f"datetime64[{column.type.unit}]")
+    if pa.types.is_date(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False)).astype("datetime64[s]")
     return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -29,24 +29,24 @@ def axis(name, size, *, start=None, step=None, values=None, dtype=None, **more):
     return {"name": name, "size": size, "dtype": dtype, "units": None, "calendar": None, "role": "Other", "attributes": {}, "coordinates": coordinates} | more
 
 
-def tensor_type(inner, ndim, nullable=True):
-    return pa.struct([pa.field("data", pa.list_(pa.field("item", inner, nullable))), pa.field("shape", pa.list_(pa.int32(), ndim))])
+def tensor_type(inner, ndim):
+    return pa.struct([pa.field("data", pa.list_(inner)), pa.field("shape", pa.list_(pa.int32(), ndim))])
 
 
 def answer(axes, variables, *, tile, scalars=(), crs=None, attributes=None, skip=(), order=None, batch_tiles=3):
-    """Schema and batches. `variables`: name -> (dims, masked array or Arrow values builder, attributes, nullable)."""
+    """Schema and batches. `variables`: name -> (dims, array or masked array, attributes, False for a count)."""
     names = [a["name"] for a in axes]
     sizes = [a["size"] for a in axes]
     fields = [pa.field("origin", pa.list_(pa.int64()))]
     for name, (dims, array, attrs, nullable) in variables.items():
         inner = pa.from_numpy_dtype(array.dtype) if array.dtype != object else pa.string()
-        metadata = {"graticule.attributes": json.dumps(attrs)}
+        metadata = {"graticule.attributes": json.dumps(attrs)} | ({} if nullable else {"graticule.absent": "0"})
         if pa.types.is_string(inner):
             # Arrow's tensors hold cells of fixed width; text travels in the same storage without the extension type.
             metadata["graticule.dims"] = json.dumps(dims)
         else:
             metadata |= {"ARROW:extension:name": "arrow.variable_shape_tensor", "ARROW:extension:metadata": json.dumps({"dim_names": dims})}
-        fields.append(pa.field(name, tensor_type(inner, len(dims), nullable), nullable=nullable, metadata=metadata))
+        fields.append(pa.field(name, tensor_type(inner, len(dims)), nullable=False, metadata=metadata))
     described = {"axes": axes, "crs": crs, "scalars": list(scalars), "attributes": attributes or {}}
     schema = pa.schema(fields, metadata={"graticule.axes": json.dumps(described)})
     origins = list(itertools.product(*[range(0, n, t) for n, t in zip(sizes, tile)]))
