@@ -95,7 +95,9 @@ fn comment(text: &str) -> (Kind, usize, bool) {
 
 /// `$tag$ ... $tag$`, or a parameter such as `$1`.
 fn dollar(text: &str) -> (Kind, usize, bool) {
-    let Some(tag) = text.get(1..).and_then(|rest| rest.find('$')).and_then(|end| text.get(..end + 2)) else { return (Kind::Other, 1, true) };
+    let Some(tag) = text.get(1..).and_then(|rest| rest.find('$')).and_then(|end| text.get(..end + 2)) else {
+        return (Kind::Other, 1, true);
+    };
     let name = tag.trim_matches('$');
     if !name.chars().all(|c| c.is_alphanumeric() || c == '_') || name.starts_with(|c: char| c.is_ascii_digit()) {
         return (Kind::Other, 1, true);
@@ -159,14 +161,29 @@ mod tests {
         assert_eq!(
             kinds("SELECT 'it''s', \"a;b\" -- c;\nFROM t[lat(40:60.5)] /* ; /* */ */;"),
             [
-                (Word, "SELECT"), (Text, "'it''s'"), (Other, ","), (QuotedName, "\"a;b\""), (Comment, "-- c;"), (Word, "FROM"), (Word, "t"),
-                (Other, "["), (Word, "lat"), (Other, "("), (Number, "40"), (Other, ":"), (Number, "60.5"), (Other, ")"), (Other, "]"),
-                (Comment, "/* ; /* */ */"), (End, ";")
+                (Word, "SELECT"),
+                (Text, "'it''s'"),
+                (Other, ","),
+                (QuotedName, "\"a;b\""),
+                (Comment, "-- c;"),
+                (Word, "FROM"),
+                (Word, "t"),
+                (Other, "["),
+                (Word, "lat"),
+                (Other, "("),
+                (Number, "40"),
+                (Other, ":"),
+                (Number, "60.5"),
+                (Other, ")"),
+                (Other, "]"),
+                (Comment, "/* ; /* */ */"),
+                (End, ";")
             ]
         );
-        assert_eq!(kinds("$1 $$a;b$$ $x$ $$ $x$ 1e-3"), [
-            (Other, "$"), (Number, "1"), (Text, "$$a;b$$"), (Text, "$x$ $$ $x$"), (Number, "1e-3")
-        ]);
+        assert_eq!(
+            kinds("$1 $$a;b$$ $x$ $$ $x$ 1e-3"),
+            [(Other, "$"), (Number, "1"), (Text, "$$a;b$$"), (Text, "$x$ $$ $x$"), (Number, "1e-3")]
+        );
     }
 
     #[test]

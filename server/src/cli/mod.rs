@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how a command ends. Each command has a file of its own.
 
+mod demo;
 mod lexis;
 mod output;
 mod paint;
@@ -33,6 +34,8 @@ enum Command {
     Sql(sql::Arguments),
     /// Type statements one after the other
     Shell(shell::Arguments),
+    /// Serve the sample data and show what can be asked
+    Demo(demo::Arguments),
 }
 
 /// How a command failed.
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Sql(arguments) => sql::run(arguments).await,
             Command::Shell(arguments) => shell::run(arguments).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
         }
     });
     // Work that is left over must not hold the process: the answer is out, or the failure is known.

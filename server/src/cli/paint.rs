@@ -42,7 +42,15 @@ impl Depth {
             Depth::True => format!("\x1b[{layer};2;{r};{g};{b}m"),
             Depth::Palette => {
                 // The colour cube of the 256: 16 + 36 r + 6 g + b, steps 0, 95, 135, 175, 215, 255.
-                let step = |v: u8| -> u16 { if v < 48 { 0 } else if v < 115 { 1 } else { (u16::from(v) - 35) / 40 } };
+                let step = |v: u8| -> u16 {
+                    if v < 48 {
+                        0
+                    } else if v < 115 {
+                        1
+                    } else {
+                        (u16::from(v) - 35) / 40
+                    }
+                };
                 format!("\x1b[{layer};5;{}m", 16 + 36 * step(r) + 6 * step(g) + step(b))
             }
         }
@@ -74,11 +82,79 @@ impl Depth {
 
 /// Words of SQL that the shell knows; those of the array dialect are [`KEYWORDS`].
 pub const SQL_KEYWORDS: [&str; 73] = [
-    "ALL", "ANALYZE", "AND", "ANY", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COPY", "CREATE", "CRS", "CROSS", "DESC", "DESCRIBE",
-    "DISTINCT", "DROP", "ELSE", "END", "ERROR", "EXCEPT", "EXISTS", "EXPLAIN", "FALSE", "FILENAME", "FILTER", "FIRST", "FORMAT", "FROM", "FULL",
-    "GROUP", "HAVING", "IF", "IN", "INNER", "INTERSECT", "INTERVAL", "IS", "JOIN", "LAST", "LEFT", "LIKE", "LIMIT", "NEWEST", "NOT", "NULL",
-    "NULLS", "OF", "OFFSET", "ON", "OR", "ORDER", "OVER", "PARTITION", "PRECEDING", "RANGE", "REPLACE", "RIGHT", "ROWS", "SELECT", "SHOW",
-    "THEN", "TIMESTAMP", "TO", "TRUE", "UNBOUNDED", "UNION", "USING", "WHEN", "WHERE", "WINDOW", "WITH",
+    "ALL",
+    "ANALYZE",
+    "AND",
+    "ANY",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "COPY",
+    "CREATE",
+    "CRS",
+    "CROSS",
+    "DESC",
+    "DESCRIBE",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "ERROR",
+    "EXCEPT",
+    "EXISTS",
+    "EXPLAIN",
+    "FALSE",
+    "FILENAME",
+    "FILTER",
+    "FIRST",
+    "FORMAT",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "HAVING",
+    "IF",
+    "IN",
+    "INNER",
+    "INTERSECT",
+    "INTERVAL",
+    "IS",
+    "JOIN",
+    "LAST",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "NEWEST",
+    "NOT",
+    "NULL",
+    "NULLS",
+    "OF",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OVER",
+    "PARTITION",
+    "PRECEDING",
+    "RANGE",
+    "REPLACE",
+    "RIGHT",
+    "ROWS",
+    "SELECT",
+    "SHOW",
+    "THEN",
+    "TIMESTAMP",
+    "TO",
+    "TRUE",
+    "UNBOUNDED",
+    "UNION",
+    "USING",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
 ];
 
 /// True for a word of SQL or of the array dialect, in any case.

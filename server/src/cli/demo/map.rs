@@ -63,8 +63,9 @@ impl Raster {
     fn range(&self) -> Option<(f64, f64)> {
         let mut values: Vec<f64> = self.values.iter().copied().filter(|v| v.is_finite()).collect();
         values.sort_by(f64::total_cmp);
-        let at = |share: usize| values.get((values.len().saturating_sub(1)) * share / 100).copied();
-        Some((at(1)?, at(99)?))
+        let hundredth = values.len() / 100;
+        let last = values.len().checked_sub(1 + hundredth)?;
+        Some((*values.get(hundredth)?, *values.get(last)?))
     }
 
     fn cell(&self, row: usize, column: usize) -> f64 {

@@ -82,7 +82,10 @@ impl Guide {
 
     async fn tour(&mut self, url: &str, folder: &str) -> Result<(), Failure> {
         let name = self.depth.style("1", "Graticule");
-        writeln!(self.out, "\n{name} serves the sample data of {folder} at {url}.\nEvery query below goes over the wire, as yours would.\n")?;
+        writeln!(
+            self.out,
+            "\n{name} serves the sample data of {folder} at {url}.\nEvery query below goes over the wire, as yours would.\n"
+        )?;
         for (about, sql) in tour::cubes(folder) {
             self.announce(about, &sql)?;
             let begun = Instant::now();
@@ -155,7 +158,8 @@ impl Guide {
     fn text(&mut self, batches: &[RecordBatch]) -> Result<(), Failure> {
         let options = FormatOptions::default();
         for batch in batches {
-            let columns: Result<Vec<ArrayFormatter<'_>>, _> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect();
+            let columns: Result<Vec<ArrayFormatter<'_>>, _> =
+                batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect();
             for row in 0..batch.num_rows() {
                 for column in columns.as_deref().unwrap_or_default() {
                     for line in column.value(row).to_string().lines() {

@@ -18,9 +18,40 @@ use crate::flight::KEYWORDS;
 
 /// Functions that are completed.
 const FUNCTIONS: [&str; 34] = [
-    "abs", "avg", "ceil", "coalesce", "coarsen", "corr", "count", "date_bin", "date_trunc", "dayofyear", "exp", "first_value", "floor", "hour",
-    "last_value", "ln", "max", "mean", "median", "min", "month", "now", "power", "quantile", "radians", "round", "season", "sqrt", "stddev",
-    "sum", "wavg", "width_bucket", "wsum", "year",
+    "abs",
+    "avg",
+    "ceil",
+    "coalesce",
+    "coarsen",
+    "corr",
+    "count",
+    "date_bin",
+    "date_trunc",
+    "dayofyear",
+    "exp",
+    "first_value",
+    "floor",
+    "hour",
+    "last_value",
+    "ln",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "month",
+    "now",
+    "power",
+    "quantile",
+    "radians",
+    "round",
+    "season",
+    "sqrt",
+    "stddev",
+    "sum",
+    "wavg",
+    "width_bucket",
+    "wsum",
+    "year",
 ];
 
 /// Cubes and their columns.
@@ -96,9 +127,11 @@ impl Assistant {
             return (start, vec![]);
         }
         // Columns of the cubes that the text names already; of all cubes when it names none.
-        let named = |cube: &str| before.iter().any(|p| text.get(p.range.clone()).is_some_and(|t| t.trim_matches('"').eq_ignore_ascii_case(cube)));
+        let named =
+            |cube: &str| before.iter().any(|p| text.get(p.range.clone()).is_some_and(|t| t.trim_matches('"').eq_ignore_ascii_case(cube)));
         let any = self.names.cubes.iter().any(|(cube, _)| named(cube));
-        let columns = self.names.cubes.iter().filter(|(cube, _)| !any || named(cube)).flat_map(|(_, columns)| columns.iter().map(|c| name(c)));
+        let columns =
+            self.names.cubes.iter().filter(|(cube, _)| !any || named(cube)).flat_map(|(_, columns)| columns.iter().map(|c| name(c)));
         let lower = typed.chars().all(|c| !c.is_uppercase());
         let keywords = SQL_KEYWORDS.iter().chain(&KEYWORDS).map(|k| if lower { k.to_ascii_lowercase() } else { (*k).to_string() });
         let mut found: Vec<String> = columns.filter(|c| fits(c)).collect();
