@@ -121,6 +121,13 @@ impl CubeVariable {
         value_type(self.decoded, self.time)
     }
 
+    /// The same variable without its pieces.
+    pub(super) fn without_pieces(&self) -> CubeVariable {
+        let CubeVariable { name, axes, decoded, time, attributes, pieces: _, reach } = self;
+        let (name, axes, attributes) = (name.clone(), axes.clone(), attributes.clone());
+        CubeVariable { name, axes, decoded: *decoded, time: *time, attributes, pieces: Vec::new(), reach: *reach }
+    }
+
     /// The pieces that meet an extent (in the variable's own axes), found by binary search along the first axis.
     pub fn pieces_meeting<'a>(&'a self, extent: &'a Extent) -> impl Iterator<Item = &'a Piece> + 'a {
         let candidates = match extent.ranges().first() {

@@ -1,162 +1,228 @@
 //! The catalog: cubes made of granules, in an embedded store. Everything in it can be derived again from the files and
 //! from the `CREATE CUBE` statements, which are kept beside it as plain text.
+//!
+//! A change (create, refresh, drop) indexes first, then is one atomic batch in the store, then becomes visible; the text file
+//! follows. Nothing is locked while files are read: a change that another one has overtaken is refused.
 
+mod build;
+mod change;
 mod cube;
+mod definitions;
+mod filename;
+mod index;
+mod pages;
+mod records;
+mod recover;
+mod refresh;
+mod serve;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
+pub use store::{Batch, CatalogStore, MemoryStore, SledStore};
+pub use types::{CatalogLocation, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
 
-use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
-use crate::format::Refused;
-use crate::object::{ObjectVersion, Objects};
+use self::change::Change;
+use self::records::{Counters, DefinitionRecord};
+use crate::array::{ChunkManifest, ChunkRef};
+use crate::object::Objects;
 use crate::{Error, Result};
 
-/// Number of a granule; never used twice in one catalog.
-pub type GranuleId = u64;
+/// Granules kept decoded.
+const GRANULES_CACHED: usize = 8192;
 
-/// One indexed data set as found in storage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Granule {
-    /// Its number.
-    pub id: GranuleId,
-    /// Canonical path or URL.
-    pub location: String,
-    /// The version that was indexed.
-    pub version: ObjectVersion,
-    /// `netcdf4`, `hdf5`, `geotiff` ...
-    pub format: String,
-    /// Its arrays.
-    pub arrays: Vec<ArrayMetadata>,
-    /// What is not read in it.
-    pub refused: Vec<Refused>,
-    /// Attributes of its root.
-    pub attributes: Attributes,
-}
-
-/// Where the catalog is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CatalogLocation {
-    /// Nowhere: it goes with the process.
-    Memory,
-    /// In a folder.
-    Folder(PathBuf),
-}
-
-/// What to do when a cube of that name exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CreateMode {
-    /// An error.
-    New,
-    /// `IF NOT EXISTS`: leave it.
-    IfAbsent,
-    /// `OR REPLACE`.
-    OrReplace,
-}
-
-/// Told how long work goes on.
-pub trait Progress: Send + Sync {
-    /// Work of `total` steps begins.
-    fn start(&self, what: &str, total: u64);
-    /// `n` more steps are done.
-    fn advance(&self, n: u64);
-    /// The work is over.
-    fn finish(&self);
-}
-
-/// Tells nobody.
-pub struct NoProgress;
-
-impl Progress for NoProgress {
-    fn start(&self, _: &str, _: u64) {}
-    fn advance(&self, _: u64) {}
-    fn finish(&self) {}
-}
-
-/// What `CREATE CUBE` did.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CreateReport {
-    /// The cubes made: the main one first, then tables of variables on other axes.
-    pub cubes: Vec<String>,
-    /// Granules indexed.
-    pub granules: u64,
-    /// Files and arrays that were left out.
-    pub skipped: Vec<Refused>,
-    /// What had to be guessed.
-    pub warnings: Vec<String>,
-}
-
-/// What `REFRESH CUBE` did: counts of granules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RefreshReport {
-    /// New.
-    pub added: u64,
-    /// Read again because they changed.
-    pub changed: u64,
-    /// Forgotten because they are gone.
-    pub removed: u64,
-    /// Left as they were.
-    pub unchanged: u64,
-}
+/// Bytes of chunk references kept decoded, about.
+const MANIFEST_CACHE_BYTES: u64 = 256 << 20;
 
 /// Cubes, granules and manifests.
-pub struct Catalog {}
+pub struct Catalog {
+    objects: Objects,
+    store: Box<dyn CatalogStore>,
+    /// The data directory, where there is one.
+    folder: Option<PathBuf>,
+    state: RwLock<State>,
+    /// Held while a change is committed.
+    counters: Mutex<Counters>,
+    granules: Cache<GranuleId, Arc<Granule>>,
+    manifests: Cache<(GranuleId, u32), Arc<ChunkManifest>, Weight>,
+}
 
-fn not_built<T>() -> Result<T> {
-    Err(Error::Internal("catalog: not built yet".into()))
+/// What the store holds, in memory; granules and manifests are loaded when they are asked for.
+#[derive(Default)]
+struct State {
+    cubes: BTreeMap<String, Arc<Cube>>,
+    definitions: BTreeMap<String, Arc<DefinitionRecord>>,
+}
+
+impl State {
+    /// The definition that made a cube: of its own name, or of the main cube of a further table.
+    fn owner(&self, cube: &str) -> Option<&Arc<DefinitionRecord>> {
+        let by_name = self.definitions.get(cube);
+        by_name.or_else(|| self.cubes.get(cube).and_then(|c| self.definitions.get(&c.definition.name)))
+    }
+}
+
+/// A manifest's bytes in memory, about.
+#[derive(Debug, Clone, Copy)]
+struct Weight;
+
+impl quick_cache::Weighter<(GranuleId, u32), Arc<ChunkManifest>> for Weight {
+    fn weight(&self, _: &(GranuleId, u32), manifest: &Arc<ChunkManifest>) -> u64 {
+        let inline = |c: &ChunkRef| if let ChunkRef::Inline(bytes) = c { bytes.len() } else { 0 };
+        // Inline bytes are rare and only in small manifests.
+        let extra: usize = if manifest.chunks.len() < 4096 { manifest.chunks.iter().map(inline).sum() } else { 0 };
+        (64 + manifest.chunks.len() * size_of::<ChunkRef>() + extra) as u64
+    }
 }
 
 impl Catalog {
-    /// Opens or makes the catalog.
-    pub async fn open(_location: CatalogLocation, _objects: Objects) -> Result<Catalog> {
-        Ok(Catalog {})
+    /// Opens or makes the catalog. A folder in which another server works: [`Error::Resources`]. A store that does not open is
+    /// set aside and built again from `cubes.sql`; files that cannot be read then leave their cubes out until `REFRESH CUBE`.
+    pub async fn open(location: CatalogLocation, objects: Objects) -> Result<Catalog> {
+        match location {
+            CatalogLocation::Memory => Ok(Catalog::with_store(Box::new(MemoryStore::default()), None, objects)),
+            CatalogLocation::Folder(folder) => recover::open(folder, objects).await,
+        }
+    }
+
+    fn with_store(store: Box<dyn CatalogStore>, folder: Option<PathBuf>, objects: Objects) -> Catalog {
+        let one_shard = quick_cache::OptionsBuilder::new()
+            .estimated_items_capacity(1024)
+            .weight_capacity(MANIFEST_CACHE_BYTES)
+            .shards(1)
+            .build()
+            .unwrap_or_else(|_| unreachable!("all options are given"));
+        Catalog {
+            objects,
+            store,
+            folder,
+            state: RwLock::default(),
+            counters: Mutex::default(),
+            granules: Cache::new(GRANULES_CACHED),
+            manifests: Cache::with_options(one_shard, Weight, Default::default(), Default::default()),
+        }
     }
 
     /// All cubes, by name.
     pub fn cubes(&self) -> Vec<Arc<Cube>> {
-        vec![]
+        self.state.read().cubes.values().cloned().collect()
     }
 
     /// A cube by name.
-    pub fn cube(&self, _name: &str) -> Option<Arc<Cube>> {
-        None
+    pub fn cube(&self, name: &str) -> Option<Arc<Cube>> {
+        self.state.read().cubes.get(name).cloned()
+    }
+
+    /// Cubes that are defined and could not be built when the catalog was built again, with the reason. `REFRESH CUBE` tries
+    /// again.
+    pub fn failures(&self) -> Vec<(String, String)> {
+        let state = self.state.read();
+        state.definitions.iter().filter_map(|(name, record)| Some((name.clone(), record.failure.clone()?))).collect()
     }
 
     /// Indexes the sources and commits the cube in one atomic step.
-    pub async fn create_cube(&self, _definition: CubeDefinition, _mode: CreateMode, _progress: &dyn Progress) -> Result<CreateReport> {
-        not_built()
+    ///
+    /// Files of no known format in a folder or pattern are left out and reported; a file of a known format that cannot be read
+    /// fails the whole, as does a file named by itself.
+    pub async fn create_cube(&self, definition: CubeDefinition, mode: CreateMode, progress: &dyn Progress) -> Result<CreateReport> {
+        let before = self.state.read().definitions.get(&definition.name).cloned();
+        match (&before, mode) {
+            (Some(_), CreateMode::New) => {
+                let name = &definition.name;
+                return Err(Error::User(format!("cube {name} exists; CREATE OR REPLACE CUBE or DROP CUBE {name} makes room")));
+            }
+            (Some(before), CreateMode::IfAbsent) => {
+                return Ok(CreateReport { cubes: before.cubes.clone(), granules: before.granules.len() as u64, ..CreateReport::default() });
+            }
+            _ => {}
+        }
+        self.check_name(&definition.name)?;
+        let (change, report) = Change::create(self, definition, before, progress).await?;
+        change.commit(self)?;
+        Ok(report)
     }
 
-    /// Adds new files, reads changed ones again, forgets removed ones.
-    pub async fn refresh_cube(&self, _name: &str, _progress: &dyn Progress) -> Result<RefreshReport> {
-        not_built()
+    /// Names that no cube of another definition has.
+    fn check_name(&self, name: &str) -> Result<()> {
+        if name.trim().is_empty() {
+            return Err(Error::User("a cube needs a name".into()));
+        }
+        match self.state.read().cubes.get(name).filter(|cube| cube.definition.name != name) {
+            Some(cube) => Err(Error::User(format!("{name} is a table of cube {}", cube.definition.name))),
+            None => Ok(()),
+        }
     }
 
-    /// Forgets a cube; false when there was none.
-    pub fn drop_cube(&self, _name: &str) -> Result<bool> {
-        not_built()
+    /// Adds new files, reads changed ones again, forgets removed ones. A further table's name refreshes the cube that it belongs to.
+    pub async fn refresh_cube(&self, name: &str, progress: &dyn Progress) -> Result<RefreshReport> {
+        refresh::refresh(self, name, progress).await
     }
 
-    /// The granules of a cube.
-    pub fn granules(&self, _cube: &str) -> Result<Vec<Arc<Granule>>> {
-        not_built()
+    /// Forgets a cube; false when there was none. A further table cannot be dropped by itself.
+    pub fn drop_cube(&self, name: &str) -> Result<bool> {
+        let Some(owner) = self.state.read().owner(name).cloned() else { return Ok(false) };
+        if owner.definition.name != name {
+            return Err(Error::User(format!("{name} is a table of cube {0}; DROP CUBE {0} drops both", owner.definition.name)));
+        }
+        Change::drop(owner).commit(self)?;
+        Ok(true)
+    }
+
+    fn not_found(&self, name: &str) -> Error {
+        let state = self.state.read();
+        let nearest = state.cubes.keys().map(|known| (strsim::jaro_winkler(known, name), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = nearest.filter(|(alike, _)| *alike > 0.8).map_or(String::new(), |(_, known)| format!("; did you mean {known}?"));
+        Error::NotFound(format!("there is no cube {name}{hint}"))
+    }
+
+    /// The granules of a cube, in the order of its sources.
+    pub fn granules(&self, cube: &str) -> Result<Vec<Arc<Granule>>> {
+        let owner = self.state.read().owner(cube).cloned();
+        let owner = owner.ok_or_else(|| self.not_found(cube))?;
+        owner.granules.iter().map(|&id| self.granule(id)).collect()
     }
 
     /// A granule by number.
-    pub fn granule(&self, _id: GranuleId) -> Result<Arc<Granule>> {
-        not_built()
+    pub fn granule(&self, id: GranuleId) -> Result<Arc<Granule>> {
+        self.granules.get_or_insert_with(&id, || {
+            let record = self.store.get(&records::granule_key(id))?.ok_or_else(|| Error::NotFound(format!("there is no granule {id}")))?;
+            records::decode(&record, &format!("granule {id}")).map(Arc::new)
+        })
     }
 
     /// The chunk references of an array, loaded on demand.
-    pub fn manifest(&self, _granule: GranuleId, _array: u32) -> Result<Arc<ChunkManifest>> {
-        not_built()
+    pub fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>> {
+        self.manifests.get_or_insert_with(&(granule, array), || {
+            let mut packed = Vec::new();
+            self.store.scan(&records::manifest_prefix(granule, array), &mut |_, page| {
+                packed.push(page.to_vec());
+                Ok(())
+            })?;
+            if packed.is_empty() {
+                // An array without chunks has no pages; an array that is not there is an error.
+                let known = self.granule(granule)?.arrays.len();
+                if array as usize >= known {
+                    return Err(Error::NotFound(format!("granule {granule} has {known} arrays, no number {array}")));
+                }
+            }
+            pages::unpack(packed.iter().map(Vec::as_slice)).map(Arc::new)
+        })
     }
 
-    /// Makes cubes of files and folders as `graticule serve PATH` does.
-    pub async fn serve_paths(&self, _paths: &[String], _progress: &dyn Progress) -> Result<CreateReport> {
-        not_built()
+    /// Makes cubes of files and folders as `graticule serve PATH` does: a file becomes a cube named after its stem, a folder
+    /// whose files form one grid one cube named after the folder, else each of its files its own. Cubes that were served before are
+    /// refreshed. What was left out is reported with the reason.
+    pub async fn serve_paths(&self, paths: &[String], progress: &dyn Progress) -> Result<CreateReport> {
+        serve::serve(self, paths, progress).await
     }
 }

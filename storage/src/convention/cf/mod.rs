@@ -6,6 +6,8 @@ pub mod coordinates;
 pub mod grid_mapping;
 pub mod missing;
 pub mod packing;
+#[cfg(test)]
+mod tests;
 pub mod time;
 
 use std::collections::{HashMap, HashSet};

@@ -241,3 +241,99 @@ fn zone_nanoseconds(zone: &str) -> Option<i128> {
     let (hours, minutes): (i128, i128) = (hours.parse().ok()?, minutes.parse().ok()?);
     ((0..=18).contains(&hours) && (0..=59).contains(&minutes)).then_some(sign * (hours * 3_600 + minutes * 60) * SECOND)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The table that `tests/corpus/cf/make_times.py` asked cftime for.
+    fn table() -> Vec<Value> {
+        serde_json::from_str(include_str!("../../../../tests/corpus/cf/times.json")).unwrap()
+    }
+
+    #[test]
+    fn times_are_those_of_cftime() {
+        for case in table() {
+            let (units, calendar) = (case["units"].as_str().unwrap(), case["calendar"].as_str());
+            let parsed = TimeReference::parse(units, calendar);
+            if case["refused"] == true {
+                assert!(parsed.is_err(), "{units} {calendar:?}");
+                continue;
+            }
+            let (reference, _) = parsed.unwrap();
+            assert_eq!(reference.epoch, i128::from(case["epoch"].as_i64().unwrap()) * 1_000, "{units} {calendar:?}");
+            let floats = || case["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            let numbers = match case["type"].as_str().unwrap() {
+                "f4" => Numbers::Singles(floats()),
+                "f8" => Numbers::Doubles(floats()),
+                _ => Numbers::Integers(case["values"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect()),
+            };
+            let expected: Vec<i64> = case["microseconds"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
+            match reference.coordinates(&numbers) {
+                Some(Coordinates::Time(unit, counts)) => {
+                    let per = 1_000_000 / i128::from(unit.per_second().min(1_000_000));
+                    let divide = i128::from(unit.per_second() / unit.per_second().min(1_000_000));
+                    let found: Vec<i64> = counts.iter().map(|&c| (i128::from(c) * per).div_euclid(divide) as i64).collect();
+                    assert_eq!(found, expected, "{units} {calendar:?}");
+                }
+                _ => assert!(!reference.calendar.is_civil(), "{units} {calendar:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn units_that_udunits_knows_and_cftime_does_not() {
+        let epoch = |units: &str| TimeReference::parse(units, None).unwrap().0;
+        assert_eq!(epoch("weeks since 1970-01-01").unit, 7 * DAY);
+        assert_eq!(epoch("hours since 1970-01-01 10").epoch, 10 * 3_600 * SECOND);
+        assert_eq!(epoch("hours since 1970-02").epoch, 31 * DAY);
+        assert_eq!(epoch("seconds since 1970-1-1 0:00:00 0:00").epoch, 0);
+        assert_eq!(epoch("hours since 1970-01-01T00:00:00.5+0530").epoch, SECOND / 2 - (5 * 60 + 30) * 60 * SECOND);
+        // The example of CF section 4.4; cftime ignores a zone of one digit.
+        assert_eq!(epoch("seconds since 1992-10-8 15:15:42.5 -6:00").epoch, 718_578_942_500_000_000);
+        let (zero, warning) = TimeReference::parse("hour since 0000-01-01 00:00:00", None).unwrap();
+        assert_eq!((zero.calendar, warning.is_some(), zero.epoch), (Calendar::ProlepticGregorian, true, -719_528 * DAY));
+        for bad in [
+            "days since",
+            "days since ",
+            "days since 2000-01-01 25:00",
+            "days since 2000-01-01 00:00 +99:00",
+            "days since 99999999999999999999-1-1",
+        ] {
+            assert!(TimeReference::parse(bad, None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn units_of_count_follow_the_range() {
+        let of = |units: &str, v: Vec<i64>| TimeReference::parse(units, None).unwrap().0.coordinates(&Numbers::Integers(v)).unwrap();
+        assert_eq!(of("days since 2000-01-01", vec![1]), Coordinates::Time(TimeUnit::Nanosecond, vec![946_771_200_000_000_000]));
+        assert!(matches!(of("days since 2300-01-01", vec![1]), Coordinates::Time(TimeUnit::Microsecond, _)));
+        assert!(matches!(of("seconds since 2300-01-01", vec![i64::MAX / 1_000]), Coordinates::Time(TimeUnit::Second, _)));
+        let reference = TimeReference::parse("days since 2300-01-01", None).unwrap().0;
+        assert_eq!(reference.coordinates(&Numbers::Integers(vec![i64::MAX])), None);
+        assert_eq!(reference.coordinates(&Numbers::Doubles(vec![f64::NAN])), None);
+    }
+
+    #[test]
+    fn encodings_of_times_are_exact() {
+        let reference = TimeReference::parse("hours since 1900-01-01", None).unwrap().0;
+        let encoding = reference.encoding(&Encoding::identity(DataType::Int32)).unwrap();
+        assert_eq!((encoding.scale, encoding.offset, encoding.time), (3.6e9, -2_208_988_800e6, Some(TimeUnit::Microsecond)));
+        assert!(TimeReference::parse("days since 1900-01-01", Some("noleap")).unwrap().0.encoding(&encoding).is_none());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_units_are_safe(units in "(days|hours|s|[a-z]{0,4}) since [-+0-9:. TZ/]{0,24}", calendar in "[a-z0-9_]{0,8}", value in proptest::prelude::any::<f64>()) {
+            if let Ok((reference, _)) = TimeReference::parse(&units, Some(&calendar)) {
+                reference.coordinates(&Numbers::Doubles(vec![value]));
+                reference.coordinates(&Numbers::Integers(vec![i64::MAX, i64::MIN]));
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! From sources to indexed files: listing them, and reading the headers of several at once.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::filename::Patterns;
+use super::source::{Sharing, Source};
+use super::{CubeDefinition, Granule, GranuleId, Progress, pages};
+use crate::array::Attributes;
+use crate::convention::{self, Variable};
+use crate::format::{self, Refused};
+use crate::object::{ObjectVersion, Objects};
+use crate::{Error, Result};
+
+/// The files that a definition names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// Locations in the order of the sources, each once.
+    pub files: Vec<String>,
+    /// Files whose names do not match the definition's patterns.
+    pub skipped: Vec<Refused>,
+    /// Files that are named one by one, not through a folder or pattern: these must be readable.
+    pub named: HashSet<String>,
+}
+
+/// Lists the files of a definition. A source without files is an error, unless `refreshing`.
+pub async fn list(objects: &Objects, definition: &CubeDefinition, patterns: &Patterns, refreshing: bool) -> Result<Listing> {
+    if definition.sources.is_empty() {
+        return Err(Error::User(format!("cube {} names no files", definition.name)));
+    }
+    let mut listing = Listing::default();
+    let mut seen = HashSet::new();
+    for source in &definition.sources {
+        let files = match objects.list(source).await {
+            Ok(files) => files,
+            Err(Error::NotFound(_)) if refreshing => continue,
+            Err(error) => return Err(error),
+        };
+        if files.is_empty() && !refreshing {
+            return Err(Error::NotFound(format!("{source} names no file")));
+        }
+        let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned();
+        let named = matches!(files.as_slice(), [only] if last(only) == last(source));
+        for file in files.into_iter().filter(|file| seen.insert(file.clone())) {
+            match patterns.capture(&file) {
+                Ok(_) => {
+                    if named {
+                        listing.named.insert(file.clone());
+                    }
+                    listing.files.push(file);
+                }
+                Err(reason) => listing.skipped.push(Refused { path: file, reason }),
+            }
+        }
+    }
+    if listing.files.is_empty() {
+        let why = listing.skipped.first().map_or(String::new(), |s| format!(" ({}: {})", s.path, s.reason));
+        return Err(Error::NotFound(format!(
+            "cube {}: {} names no file that can be used{why}",
+            definition.name,
+            definition.sources.join(", ")
+        )));
+    }
+    Ok(listing)
+}
+
+/// One file as indexed, not yet a granule of the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexedFile {
+    granule: Granule,
+    variables: Vec<Variable>,
+    stored_bytes: Vec<u64>,
+    /// Packed chunk references: the pages of each array.
+    pub pages: Vec<Vec<Vec<u8>>>,
+    /// What conventions had to guess.
+    pub warnings: Vec<String>,
+}
+
+impl IndexedFile {
+    /// Makes it a granule with this number.
+    pub fn into_source(self, id: GranuleId, sharing: &mut Sharing) -> (Source, Vec<Vec<Vec<u8>>>) {
+        let granule = Granule { id, ..self.granule };
+        (Source::new(granule, self.variables, &self.stored_bytes, sharing), self.pages)
+    }
+}
+
+/// What became of one file.
+enum Outcome {
+    Indexed(Box<IndexedFile>),
+    Skipped(Refused),
+}
+
+/// Indexes files, several at once; the result is in the order of `files`. Files of no known format and files without variables
+/// are skipped, unless they are `named`; any other failure ends the work.
+pub async fn index(
+    objects: &Objects,
+    files: &[String],
+    named: &HashSet<String>,
+    progress: &dyn Progress,
+) -> Result<(Vec<IndexedFile>, Vec<Refused>)> {
+    let at_once = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+    progress.start("indexing", files.len() as u64);
+    let outcomes: Result<Vec<Outcome>> = futures::stream::iter(files.to_vec().into_iter().map(|file: String| {
+        let (objects, must) = (objects.clone(), named.contains(&file));
+        let work = tokio::spawn(async move { index_file(&objects, &file, must).await });
+        async move { work.await.unwrap_or_else(|e| Err(Error::Internal(format!("indexing stopped: {e}")))) }
+    }))
+    .buffered(at_once)
+    .inspect(|_| progress.advance(1))
+    .try_collect()
+    .await;
+    progress.finish();
+    let (mut indexed, mut skipped) = (Vec::new(), Vec::new());
+    for outcome in outcomes? {
+        match outcome {
+            Outcome::Indexed(file) => indexed.push(*file),
+            Outcome::Skipped(refused) => skipped.push(refused),
+        }
+    }
+    Ok((indexed, skipped))
+}
+
+async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Outcome> {
+    let object = objects.open(location).await?;
+    let indexed = match format::index(&object).await {
+        Ok(indexed) => indexed,
+        Err(Error::Unsupported { feature, .. }) if !must && names_no_format(&feature) => {
+            return Ok(Outcome::Skipped(Refused { path: location.to_owned(), reason: format!("unsupported {feature}") }));
+        }
+        Err(error) => return Err(error),
+    };
+    let described = convention::describe(objects, &object, &indexed).await?;
+    if described.variables.is_empty() {
+        let reason = match indexed.refused.first() {
+            Some(refused) => format!("no variable in it can be read ({}: {})", refused.path, refused.reason),
+            None => "it holds no variables".to_owned(),
+        };
+        return if must { Err(Error::data(location, reason)) } else { Ok(Outcome::Skipped(Refused { path: location.to_owned(), reason })) };
+    }
+    let file = IndexedFile::new(location, object.version().clone(), indexed, described)?;
+    Ok(Outcome::Indexed(Box::new(file)))
+}
+
+impl IndexedFile {
+    /// Packs what a format and the conventions found in a file.
+    pub fn new(
+        location: &str,
+        version: ObjectVersion,
+        indexed: format::IndexedGranule,
+        described: convention::Described,
+    ) -> Result<IndexedFile> {
+        let stored_bytes = indexed.arrays.iter().map(|a| a.manifest.stored_bytes()).collect();
+        let pages = indexed.arrays.iter().map(|a| pages::pack(&a.manifest)).collect::<Result<_>>()?;
+        Ok(IndexedFile {
+            granule: Granule {
+                id: 0,
+                location: location.to_owned(),
+                version,
+                format: indexed.format,
+                arrays: indexed.arrays.into_iter().map(|a| a.metadata).collect(),
+                refused: indexed.refused,
+                attributes: if described.attributes == Attributes::default() { indexed.attributes } else { described.attributes },
+            },
+            variables: described.variables,
+            stored_bytes,
+            pages,
+            warnings: described.warnings,
+        })
+    }
+
+    /// Where it lies.
+    pub fn location(&self) -> &str {
+        &self.granule.location
+    }
+}
+
+/// True where `format::index` found no format at all, as opposed to a feature that one of them lacks.
+fn names_no_format(feature: &str) -> bool {
+    feature.starts_with("format:")
+}
+
+/// The versions of files, several at a time; `None` for those that are gone.
+pub async fn versions(objects: &Objects, files: &[String]) -> Result<Vec<Option<ObjectVersion>>> {
+    futures::stream::iter(files.to_vec().into_iter().map(|file: String| async move {
+        match objects.version(&file).await {
+            Ok(version) => Ok(Some(version)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }))
+    .buffered(16)
+    .try_collect()
+    .await
+}
