@@ -11,9 +11,9 @@ import xarray as xr
 from .layout import Axis, Layout, Variable
 
 #: Attributes that decoding used up. xarray moves the same ones.
-_DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "coordinates", "grid_mapping")
+_DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "coordinates")
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-#: Name of the coordinate that holds the CRS, as rioxarray and CF's grid_mapping have it.
+#: The attribute that holds a CRS, and the coordinate that carries it where the files name no grid mapping; both as rioxarray has them.
 SPATIAL_REF = "spatial_ref"
 
 
@@ -28,15 +28,16 @@ def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
         if isinstance(scalar.value, np.datetime64):
             _move_time(attributes, encoding, None)
         coords[scalar.name] = xr.Variable((), scalar.value, attributes, encoding)
-    if layout.crs is not None and SPATIAL_REF not in data:
-        coords[SPATIAL_REF] = xr.Variable((), np.int64(0), {SPATIAL_REF: layout.crs})
+    if layout.crs is not None:
+        for name in {str(v.attributes.get("grid_mapping", SPATIAL_REF)) for v in layout.variables} - set(data):
+            coords[name] = xr.Variable((), np.int64(0), {SPATIAL_REF: layout.crs})
     variables: dict[str, xr.Variable] = {}
     for variable in layout.variables:
         attributes, encoding = split(variable.attributes)
         if getattr(data[variable.name], "dtype", np.dtype(object)).kind == "M":
             _move_time(attributes, encoding, None)
-        if layout.crs is not None:
-            encoding.setdefault("grid_mapping", SPATIAL_REF)
+        if layout.crs is not None and "grid_mapping" not in attributes:
+            encoding["grid_mapping"] = SPATIAL_REF
         variables[variable.name] = xr.Variable(variable.dims, data[variable.name], attributes, encoding)
     attributes = {k: _value(v) for k, v in layout.attributes.items()}
     return xr.Dataset(variables, coords, attributes)

@@ -125,8 +125,8 @@ def _dim_names(column: pa.Field, ndim: int, axes: list[str]) -> list[str]:
         return list(json.loads(metadata[DIMS_KEY]))
     if _EXTENSION_METADATA in metadata:
         return list(json.loads(metadata[_EXTENSION_METADATA]).get("dim_names") or axes)
-    if ndim == len(axes):
-        return axes
+    if ndim in (0, len(axes)):
+        return axes[:ndim]
     # A pyarrow whose C++ knows the extension type takes the metadata from the field and shows them only as text:
     # extension<arrow.variable_shape_tensor[value_type=float, ndim=2, dim_names=[lat,lon]]>.
     shown = _SHOWN_NAMES.search(str(column.type))

@@ -122,7 +122,7 @@ def test_axes_scalars_and_attributes(ask):
         axis("cell", 2),
     ]
     values = np.zeros((3, 4, 2, 2, 2), "f4")
-    attributes = {"units": "K", "_FillValue": "NaN", "scale_factor": 0.01, "valid_range": [0, 5], "grid_mapping": "crs"}
+    attributes = {"units": "K", "_FillValue": "NaN", "scale_factor": 0.01, "valid_range": [0, 5]}
     scalars = [{"name": "height", "value": 2.0, "dtype": "float64", "attributes": {"units": "m"}},
                {"name": "run", "value": start, "dtype": "datetime64[ns]", "attributes": {"units": "days since 2000-01-01"}}]
     schema, batches = answer(axes, {"v": (["time", "lat", "band", "level", "cell"], values, attributes, True)},

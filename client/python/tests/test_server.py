@@ -18,7 +18,7 @@ def test_rows(bare):
 
 
 def test_rows_of_a_cube_are_those_of_xarray(db, files):
-    want = xr.open_mfdataset(f"{files}/era5_*.nc").load()
+    want = xr.concat([xr.open_dataset(files / f"era5_20230{m}.nc") for m in (1, 2)], "time")
     table = db.sql("SELECT time, avg(t2m) AS t, count(t2m) AS n FROM era5 GROUP BY time ORDER BY time")
     np.testing.assert_array_equal(table["time"].to_numpy(), want.time.values)
     np.testing.assert_allclose(table["t"].to_numpy(), want.t2m.mean(("lat", "lon"), dtype="f8").values, rtol=1e-6)
