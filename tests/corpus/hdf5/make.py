@@ -237,6 +237,7 @@ def dataset_truth(d, path):
     if defined == h5d.FILL_VALUE_USER_DEFINED and d.dtype.kind in 'iuf': e['fill'] = scalar(d.fillvalue)
     if e['type'] == 'str': e['texts'] = [scalar(x) for x in np.asarray(d[()], object).ravel()]; e['codecs'] = []; return e
     layout = dcpl.get_layout()
+    if d.dtype.kind in 'iufb' and d.size <= 60: e['values'] = [scalar(x) for x in d[...].ravel()]
     raw = open(path, 'rb').read()
     if layout == h5d.CHUNKED:
         e['chunk_shape'] = list(d.chunks); e['chunks'] = []

@@ -68,7 +68,8 @@ impl Layout {
         matches!(self.layout, DataLayout::Chunked { .. })
     }
 
-    /// Versions 1 and 2, which libhdf5 reads alike.
+    /// Versions 1 and 2, which libhdf5 reads alike: five reserved bytes in both, no address before compact data
+    /// (hdf5-reader 0.12.1 has it otherwise).
     fn old(file: &File, body: &[u8]) -> Parsed<DataLayout> {
         let mut cursor = Cursor::new(body);
         cursor.skip(1)?;

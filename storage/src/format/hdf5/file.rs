@@ -134,7 +134,7 @@ impl File {
     }
 
     /// Shared object header message table (file format specification, III.G). Only the heaps are needed: a message names its
-    /// place in the heap itself.
+    /// place in the heap itself. (hdf5-reader 0.12.1 expects reserved bytes in the message and in the entries; libhdf5 writes none.)
     fn read_shared_indexes(&self) -> Parsed<Vec<SharedIndex>> {
         let extension = self.extension.ok_or("shared message in a file without a superblock extension")?;
         let header = self.header(extension)?;
