@@ -4,13 +4,14 @@
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use graticule_grammar::Desugared;
 use graticule_storage::catalog::Catalog;
 
 use crate::bind::{dims, names};
 use crate::{ErrorKind, QueryError};
 
 /// Resolves names and `DIMS` in every query of a statement.
-pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog) -> Result<(), QueryError> {
+pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desugared) -> Result<(), QueryError> {
     let Some(query) = query_of(statement) else { return Ok(()) };
     let columns = |table: &str| {
         let cube = catalog.cube(table)?;
@@ -18,8 +19,7 @@ pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog) -> Result<()
         Some(axes.chain(cube.variables.iter().map(|v| v.name.clone())).collect())
     };
     let axes = |table: &str| Some(catalog.cube(table)?.grid.axes.iter().map(|a| a.name.clone()).collect());
-    dims::expand(query, &axes)?;
-    names::resolve_case(query, &columns)
+    dims::expand(query, &axes).and_then(|()| names::resolve_case(query, &columns)).map_err(|e| e.located(text))
 }
 
 fn query_of(statement: &mut Statement) -> Option<&mut Query> {

@@ -9,7 +9,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use graticule_storage::read::{Reader, TileRequest};
@@ -97,7 +97,9 @@ impl CubeExec {
             Partitioning::UnknownPartitioning(partitions),
             if plan.reduction.is_some() { EmissionType::Final } else { EmissionType::Incremental },
             Boundedness::Bounded,
-        );
+        )
+        // Every tile waits for the CPU threads, so a stream never keeps a worker thread to itself.
+        .with_scheduling_type(SchedulingType::Cooperative);
         CubeExec {
             plan: Arc::new(plan),
             properties: Arc::new(properties),
