@@ -1,0 +1,88 @@
+//! The main test of the engine: a dense plan and a row plan give the same answer, for queries made at random.
+
+use graticule_query::{Engine, Form};
+
+use super::engine::{ask, numbers, weather};
+
+/// A small generator of numbers, the same in every run (Marsaglia's xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+}
+
+const KEYS: &[&str] = &[
+    "time", "latitude", "longitude", "month(time)", "hour(time)", "date_trunc('day', time)", "floor(latitude / 30)", "season(time)",
+    "longitude % 45", "abs(latitude)",
+];
+const VALUES: &[&str] = &["t2m", "tp", "lsm", "t2m - 273.15", "tp * 1000", "t2m * lsm", "CASE WHEN lsm = 1 THEN t2m END", "lsm + 1"];
+const FUNCTIONS: &[&str] = &["count", "sum", "avg", "min", "max", "var", "var_pop", "stddev", "stddev_pop"];
+const FILTERS: &[&str] =
+    &["", " FILTER (WHERE t2m > 280)", " FILTER (WHERE tp < 0.001 AND lsm = 0)", " FILTER (WHERE latitude > 0)"];
+const WHERE: &[&str] = &[
+    "", " WHERE latitude BETWEEN -30 AND 60", " WHERE month(time) = 2", " WHERE t2m > 285", " WHERE tp > 0.01 AND longitude < 100",
+    " WHERE latitude + longitude > 50", " WHERE time IN (TIMESTAMP '2020-01-05', TIMESTAMP '2020-03-01T06:00:00')", " WHERE t2m IS NULL",
+    " WHERE latitude > 100",
+];
+
+fn query(dice: &mut Dice) -> String {
+    let mut keys: Vec<&str> = (0..dice.below(4)).map(|_| dice.pick(KEYS)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+    for i in 0..1 + dice.below(3) {
+        columns.push(format!("{}({}){} AS v{i}", dice.pick(FUNCTIONS), dice.pick(VALUES), dice.pick(FILTERS)));
+    }
+    if dice.below(3) == 0 {
+        columns.push("count(*) AS n".into());
+    }
+    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let order: Vec<String> = (0..keys.len()).map(|i| format!("k{i}")).collect();
+    let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
+    format!("SELECT {} FROM weather{}{group}{order}", columns.join(", "), dice.pick(WHERE))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dense_is_rows() {
+    let (dense, rows) = (weather(true).await, weather(false).await);
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut in_the_leaf = 0;
+    for i in 0..120 {
+        let text = query(&mut dice);
+        let (a, b) = (answer(&dense, &text).await, answer(&rows, &text).await);
+        assert_eq!(a.len(), b.len(), "query {i}: {text}");
+        for (column, (x, y)) in a.iter().zip(&b).enumerate() {
+            assert_eq!(x.len(), y.len(), "query {i}, column {column}: rows of {text}");
+            for (row, (p, q)) in x.iter().zip(y).enumerate() {
+                assert!(close(*p, *q), "query {i}, column {column}, row {row}: dense {p:?}, rows {q:?} of {text}");
+            }
+        }
+        let plan = ask(&dense, &format!("EXPLAIN {text}"), Form::Rows).await.unwrap();
+        let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+        in_the_leaf += usize::from(plan.contains("dense reduce"));
+    }
+    assert!(in_the_leaf > 100, "only {in_the_leaf} of 120 queries ran dense");
+}
+
+async fn answer(engine: &Engine, text: &str) -> Vec<Vec<Option<f64>>> {
+    let batches = ask(engine, text, Form::Rows).await.unwrap_or_else(|e| panic!("{text}: {e}"));
+    let columns = batches.first().map_or(0, |b| b.num_columns());
+    let numeric = |c: &usize| !matches!(batches[0].column(*c).data_type(), arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Utf8View);
+    (0..columns).filter(numeric).map(|c| numbers(&batches, c)).collect()
+}
+
+fn close(a: Option<f64>, b: Option<f64>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0) || (a.is_nan() && b.is_nan()),
+        (a, b) => a == b,
+    }
+}

@@ -1,0 +1,7 @@
+//! One test binary for the whole: every file here is a runner of about a hundred lines, the cases are data.
+
+mod dense;
+mod engine;
+mod slt;
+mod tidy;
+mod truth;

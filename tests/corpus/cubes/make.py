@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Makes the small cubes that the black-box tests query, and the truth about them by xarray.
+
+    python make.py          # needs numpy, netCDF4, xarray; rewrites *.nc and truth.json beside it
+
+weather_2020MM.nc (three files, one cube `weather`): six-hourly t2m (int16 packed, with missing cells), tp (float32, with
+NaN), lsm (latitude, longitude; int8), over time, a falling latitude and a 0..360 longitude. Chunks do not divide the
+shapes, and the files' chunks differ, so that every kind of edge is met.
+"""
+import json
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+HERE = Path(__file__).resolve().parent
+RNG = np.random.default_rng(20200101)
+LAT = np.linspace(90, -90, 19).astype("f4")
+LON = (np.arange(24) * 15).astype("f4")
+MONTHS = [("202001", 31, (7, 5, 9)), ("202002", 29, (10, 19, 24)), ("202003", 31, (1, 8, 8))]
+
+
+def write(name, first_hour, days, chunk):
+    n = days * 4
+    hours = first_hour + 6 * np.arange(n)
+    season = 15 * np.cos(2 * np.pi * (hours / 24 - 15) / 366)[:, None, None] * -np.sin(np.deg2rad(LAT))[None, :, None]
+    day = 5 * np.cos(2 * np.pi * ((hours[:, None] + LON[None, :] / 15) - 14) / 24)[:, None, :]
+    t = 288 - 40 * np.sin(np.deg2rad(LAT))[None, :, None] ** 2 + season + day + RNG.normal(0, 2, (n, 19, 24))
+    packed = np.rint((t - 260) / 0.01).astype("i2")
+    packed[RNG.random(packed.shape) < 0.03] = -32767
+    rain = np.maximum(RNG.gamma(0.3, 0.004, packed.shape) - 0.001, 0).astype("f4")
+    rain[RNG.random(packed.shape) < 0.02] = np.nan
+    with netCDF4.Dataset(HERE / name, "w") as nc:
+        nc.title = "Made by tests/corpus/cubes/make.py"
+        nc.createDimension("time", None), nc.createDimension("latitude", 19), nc.createDimension("longitude", 24)
+        v = nc.createVariable("time", "i4", ("time",))
+        v.units, v.calendar, v.standard_name = "hours since 2020-01-01 00:00:00", "standard", "time"
+        v[:] = hours
+        for dim, values, units, standard in (("latitude", LAT, "degrees_north", "latitude"), ("longitude", LON, "degrees_east", "longitude")):
+            v = nc.createVariable(dim, "f4", (dim,))
+            v.units, v.standard_name = units, standard
+            v[:] = values
+        v = nc.createVariable("t2m", "i2", ("time", "latitude", "longitude"), zlib=True, shuffle=True, chunksizes=chunk, fill_value=-32767)
+        v.set_auto_maskandscale(False)
+        v.scale_factor, v.add_offset, v.units, v.long_name = 0.01, 260.0, "K", "2 metre temperature"
+        v[:] = packed
+        v = nc.createVariable("tp", "f4", ("time", "latitude", "longitude"), zlib=True, fletcher32=True, chunksizes=chunk)
+        v.units = "m"
+        v[:] = rain
+        v = nc.createVariable("lsm", "i1", ("latitude", "longitude"))
+        v.long_name = "land mask"
+        v[:] = (np.add.outer(np.arange(19), np.arange(24)) % 3 == 0).astype("i1")
+
+
+def stats(a):
+    a = np.asarray(a, "f8").ravel()
+    ok = a[~np.isnan(a)]
+    return {"cells": int(a.size), "count": int(ok.size), "sum": float(ok.sum()), "first": None if np.isnan(a[0]) else float(a[0])}
+
+
+def main():
+    hour = 0
+    for stamp, days, chunk in MONTHS:
+        write(f"weather_{stamp}.nc", hour, days, chunk)
+        hour += days * 24
+    ds = xr.open_mfdataset(sorted(HERE.glob("weather_*.nc")), data_vars="minimal", coords="minimal", compat="override").load()
+    t, tp = ds.t2m.astype("f8"), ds.tp.astype("f8")
+    truth = {
+        "point": stats(t.sel(latitude=50, longitude=15)),
+        "box": stats(t.sel(time="2020-02-10T12", latitude=slice(60, 30), longitude=slice(0, 45))),
+        "across the seam": stats(xr.concat([t.sel(longitude=[330, 345]), t.sel(longitude=[0, 15])], "longitude").isel(time=3)),
+        "february": stats(t.sel(time="2020-02")),
+        "time mean": stats(t.mean("time")),
+        "daily max": stats(t.resample(time="1D").max()),
+        "monthly mean": stats(t.groupby("time.month").mean()),
+        "latitude mean": stats(t.mean(("time", "longitude"))),
+        "hot and dry": stats(((t > 290) & (tp < 1e-4)).sum("time")),
+        "standard deviation": stats(t.std("time", ddof=1)),
+        "january and march": stats(t.sel(time=t.time.dt.month.isin([1, 3])).max(("latitude", "longitude"))),
+        "land only": stats(t.where(ds.lsm == 1).mean(("latitude", "longitude"))),
+        "every sixth": stats(t.isel(time=slice(0, 24, 6))),
+    }
+    (HERE / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
