@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use super::answer::Runner;
 use super::door::Door;
@@ -56,16 +56,17 @@ impl FlightServer {
     /// Serves until `stop` is ready. Then no query is taken any more, and those that run get [`GRACE`] to end.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), String> {
         let service = FlightServiceServer::new(self.door).max_decoding_message_size(MOST_RECEIVED).max_encoding_message_size(usize::MAX);
+        // Without nodelay a small answer waits 40 ms for the acknowledgement of what went before.
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = Server::builder()
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_frame_size(FRAME)
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(self.listener), async {
+            .serve_with_incoming_shutdown(incoming, async {
                 // An error means that the other end is gone, and then it is time to stop as well.
                 let _ = stopped.await;
             });
