@@ -6,6 +6,7 @@
 //! * [`convention`]: what attributes mean: CF and GeoKeys to axes, packing, missing values, CRS.
 //! * [`codec`]: one codec a file: stored bytes to cells.
 //! * [`catalog`]: cubes made of granules, kept in an embedded store; everything in it can be derived again.
+//! * [`inspect`]: what is in a file, for people and programs.
 //! * [`read`]: extents of cubes to tiles: ranged reads, decoding, the cache of decoded chunks.
 //!
 //! This room knows nothing of plans, SQL or sockets.
@@ -16,6 +17,7 @@ pub mod codec;
 pub mod convention;
 mod error;
 pub mod format;
+pub mod inspect;
 pub mod object;
 pub mod read;
 

@@ -10,6 +10,7 @@ mod grid;
 mod manifest;
 mod metadata;
 
+pub(crate) use attributes::float_to_json;
 pub use attributes::{AttributeValue, Attributes};
 pub use axis::{Axis, AxisRole, Coordinates, TimeUnit};
 pub use chunk_grid::ChunkGrid;

@@ -228,7 +228,7 @@ fn axes(array: &IndexedArray, transform: Option<[f64; 6]>, keys: &GeoKeys, warni
 }
 
 /// Nodata, scale and offset of a band.
-fn encoding(array: &IndexedArray, warnings: &mut Vec<String>) -> Encoding {
+pub(super) fn encoding(array: &IndexedArray, warnings: &mut Vec<String>) -> Encoding {
     let (stored, attributes) = (array.metadata.data_type, &array.metadata.attributes);
     let mut encoding = Encoding::identity(stored);
     let mut number = |name: &str, default: f64| match attributes.get(name).map(|v| v.number().filter(|v| v.is_finite())) {

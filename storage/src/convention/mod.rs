@@ -5,8 +5,8 @@ pub mod cf;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::array::{ArrayMetadata, Attributes, Axis, DataType, Encoding};
-use crate::format::IndexedGranule;
+use crate::array::{Attributes, Axis, DataType, Encoding};
+use crate::format::{IndexedArray, IndexedGranule};
 use crate::object::{ObjectReader, Objects};
 
 pub mod geokeys;
@@ -41,14 +41,17 @@ pub struct Described {
 
 /// Applies the conventions to a granule; reads the values of coordinate variables.
 pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &IndexedGranule) -> Result<Described> {
-    cf::describe(objects, object, granule).await
+    match is_tiff(&granule.format) {
+        true => geokeys::describe(granule),
+        false => cf::describe(objects, object, granule).await,
+    }
 }
 
 /// The rule from stored cells of one array to values: packing, missing data, unsignedness. Times stay numbers in the file's
 /// units (see [`time_encoding_of`]); an index of no array gives the identity of bytes.
 pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
     match granule.arrays.get(array) {
-        Some(array) => encoding(&array.metadata, &granule.format, &mut Vec::new()),
+        Some(array) => encoding(array, &granule.format, &mut Vec::new()),
         None => Encoding::identity(DataType::UInt8),
     }
 }
@@ -57,7 +60,7 @@ pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
 pub fn encoding_warnings(granule: &IndexedGranule, array: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(array) = granule.arrays.get(array) {
-        encoding(&array.metadata, &granule.format, &mut warnings);
+        encoding(array, &granule.format, &mut warnings);
     }
     warnings
 }
@@ -72,8 +75,17 @@ pub fn time_encoding_of(granule: &IndexedGranule, array: usize) -> Option<Encodi
 }
 
 /// The encoding of an array of a granule of format `format`; what is ignored is told in `warnings`.
-fn encoding(metadata: &ArrayMetadata, format: &str, warnings: &mut Vec<String>) -> Encoding {
+fn encoding(array: &IndexedArray, format: &str, warnings: &mut Vec<String>) -> Encoding {
+    if is_tiff(format) {
+        return geokeys::encoding(array, warnings);
+    }
+    let metadata = &array.metadata;
     let mut encoding = cf::packing::packing(metadata.data_type, &metadata.attributes, warnings);
     cf::missing::missing(&mut encoding, metadata.data_type, &metadata.attributes, format.starts_with("netcdf"), warnings);
     encoding
+}
+
+/// True for the formats whose conventions are geo keys and GDAL's tags.
+fn is_tiff(format: &str) -> bool {
+    matches!(format, "geotiff" | "tiff")
 }
