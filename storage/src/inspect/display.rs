@@ -32,7 +32,14 @@ impl fmt::Display for Inspection {
         let s = |n: u64| if n == 1 { "" } else { "s" };
         let (arrays, requests) = (self.arrays.len() as u64, self.requests);
         writeln!(f, "{}", self.location)?;
-        writeln!(f, "{}, {}, {arrays} array{}, {requests} request{} for the headers", self.format, size(self.size), s(arrays), s(requests))?;
+        writeln!(
+            f,
+            "{}, {}, {arrays} array{}, {requests} request{} for the headers",
+            self.format,
+            size(self.size),
+            s(arrays),
+            s(requests)
+        )?;
         for array in &self.arrays {
             write!(f, "\n{array}")?;
         }

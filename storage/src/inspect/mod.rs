@@ -74,7 +74,7 @@ pub struct InspectedArray {
 
 /// Looks into the file at `location`.
 ///
-/// Errors: those of opening and indexing it; [`Error::NotFound`] for an array that it does not hold; [`Error::User`] for
+/// Errors: those of opening and indexing it; [`Error::Unsupported`] for one of which nothing is read; [`Error::NotFound`] for an array that it does not hold; [`Error::User`] for
 /// an index outside of the array. An array whose data cannot be read becomes [`Inspection::refused`], unless it was asked
 /// for by name.
 pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions) -> Result<Inspection> {
@@ -84,6 +84,7 @@ pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions)
     };
     let object = objects.open(&location).await?;
     let granule = format::index(&object).await?;
+    refuse_if_nothing_is_read(&location, &granule)?;
     let mut inspection = Inspection {
         location,
         size: object.size(),
@@ -116,6 +117,23 @@ pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions)
         }
     }
     Ok(inspection)
+}
+
+/// A file of which nothing is read is an error that tells why.
+fn refuse_if_nothing_is_read(location: &str, granule: &IndexedGranule) -> Result<()> {
+    if !granule.arrays.is_empty() || granule.refused.is_empty() {
+        return Ok(());
+    }
+    let reason = |r: &Refused| match r.path.as_str() {
+        "/" => r.reason.clone(),
+        path => format!("{path}: {}", r.reason),
+    };
+    let mut reasons: Vec<String> = granule.refused.iter().take(4).map(reason).collect();
+    if granule.refused.len() > reasons.len() {
+        reasons.push(format!("and {} more", granule.refused.len() - reasons.len()));
+    }
+    let reasons = reasons.join("; ");
+    Err(Error::unsupported(location, reasons.strip_prefix("unsupported ").unwrap_or(&reasons)))
 }
 
 /// Numbers of the arrays to look at.

@@ -218,7 +218,7 @@ impl Reading<'_> {
                 indexed.metadata.attributes.set(name, value.clone());
             }
         }
-        let encoding = super::encoding(&indexed.metadata, &self.granule.format, &mut vec![]);
+        let encoding = super::encoding(&indexed, &self.granule.format, &mut vec![]);
         let stored = match self.read(&indexed).await {
             Ok(stored) => stored,
             Err(Error::Unsupported { .. } | Error::Resources(_)) => return Ok(None),
