@@ -260,7 +260,7 @@ impl InspectedArray {
             "attributes": metadata.attributes.to_json(),
         });
         if let Some(stats) = &self.stats {
-            json["stats"] = stats.as_ref().map_or(Value::Null, Statistics::to_json);
+            json["stats"] = stats.map_or(Value::Null, Statistics::to_json);
         }
         if !self.values_at.is_empty() {
             json["values_at"] = self.values_at.iter().map(|(index, value)| json!({"index": index, "value": value})).collect();

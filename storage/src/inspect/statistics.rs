@@ -28,7 +28,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn to_json(&self) -> Value {
+    pub(super) fn to_json(self) -> Value {
         let number = |v: f64| if self.count == 0 { Value::Null } else { value::float(v) };
         json!({"count": self.count, "min": number(self.min), "max": number(self.max), "mean": number(self.mean)})
     }
@@ -80,8 +80,8 @@ impl Running {
 /// The statistics of a whole array of numbers.
 pub(super) async fn of(open: &OpenArray, metadata: &ArrayMetadata, encoding: &Arc<Encoding>) -> Result<Statistics> {
     let mut running = Running { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: Sum::default() };
-    let mut blocks = Blocks::new(&metadata.shape, &metadata.chunk_shape, BLOCK / metadata.data_type.size().max(1) as u64);
-    while let Some(block) = blocks.next() {
+    let blocks = Blocks::new(&metadata.shape, &metadata.chunk_shape, BLOCK / metadata.data_type.size().max(1) as u64);
+    for block in blocks {
         running.add(&open.values(&block, encoding).await?)?;
     }
     let Running { count, min, max, sum } = running;

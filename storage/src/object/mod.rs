@@ -94,7 +94,7 @@ impl Objects {
 
     /// Size, modification time and tag, without reading.
     pub async fn version(&self, location: &str) -> Result<ObjectVersion> {
-        Ok(self.opened(location)?.version().await?)
+        self.opened(location)?.version().await
     }
 
     /// A reader for headers.

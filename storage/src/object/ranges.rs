@@ -61,6 +61,8 @@ fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // lists of one range are meant
+
     use super::*;
     use proptest::prelude::*;
 

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(i64::equal_to(Scalar::Float(1e300)), None);
         assert_eq!(f32::equal_to(Scalar::Float(1e20)), Some(1e20f32));
         // T7 in the traps: nodata text slightly above the largest float32.
-        assert_eq!(f32::equal_to(Scalar::Float(3.402_823_466_385_290_11e38)), Some(f32::MAX));
+        assert_eq!(f32::equal_to(Scalar::Float("3.40282346638529011e+38".parse().unwrap())), Some(f32::MAX));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn counted<S: Stored, T: Value>(cell: S, scale: f64, offset: f64, whole: Option<
         Some(count) => (count, 0),
         None => {
             let (v, count) = (cell.to_f64(), cell.to_f64().floor());
-            if !(count.abs() < 1e19) {
+            if count.is_nan() || count.abs() >= 1e19 {
                 return None;
             }
             (count as i128, ((v - count) * scale).round() as i128)

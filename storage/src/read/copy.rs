@@ -131,7 +131,11 @@ mod tests {
         // No axes: one cell.
         let copy = Copy::new(&[], &[], &[], 7, 0);
         let mut runs = vec![];
-        copy.runs(|f, t, n| Ok(runs.push((f, t, n)))).unwrap();
+        copy.runs(|f, t, n| {
+            runs.push((f, t, n));
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(runs, vec![(7, 0, 1)]);
     }
 

@@ -18,7 +18,7 @@ impl<S: Stored> Missing<S> {
         Missing {
             limits: limited.then(|| S::limits(encoding.valid_min, encoding.valid_max)),
             // A NaN among them says nothing more: NaN is always missing.
-            values: encoding.missing.iter().filter_map(|&s| S::equal_to(s)).filter(|v| v == v).collect(),
+            values: encoding.missing.iter().filter_map(|&s| S::equal_to(s)).filter(|&v| !is_nan(v)).collect(),
         }
     }
 

@@ -141,7 +141,7 @@ fn make(seed: u64) -> Made {
     let folder = tempfile::tempdir().unwrap();
     let axes: Vec<u64> = (0..1 + random.below(4)).map(|_| 1 + random.below(9)).collect();
     let (mut index, mut variables, mut model) = (InMemory::default(), vec![], vec![]);
-    for number in 0..STORED.len() {
+    for (number, &(_, decoded)) in STORED.iter().enumerate() {
         let own: Vec<usize> = (0..axes.len()).filter(|_| !random.one_in(3)).collect();
         let shape: Vec<u64> = own.iter().map(|&a| axes[a]).collect();
         let mut values = vec![None; shape.iter().product::<u64>() as usize];
@@ -153,7 +153,7 @@ fn make(seed: u64) -> Made {
             let id = index.granules.len() as u64 + 1;
             pieces.push(make_piece(id, number, &extent, &shape, folder.path(), &mut random, &mut index, &mut values));
         }
-        variables.push(CubeVariable::new(format!("v{number}"), own, STORED[number].1, None, pieces));
+        variables.push(CubeVariable::new(format!("v{number}"), own, decoded, None, pieces));
         model.push(values);
     }
     let cube = Arc::new(cube_of(&axes, variables));

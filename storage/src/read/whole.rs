@@ -34,7 +34,7 @@ pub fn decode_cells(stored: &[u8], encoding: &Encoding) -> Result<ArrayRef> {
         return one_part(texts.len(), Cells::Texts(&texts), encoding);
     }
     let size = encoding.stored.size();
-    if size == 0 || stored.len() % size != 0 {
+    if size == 0 || !stored.len().is_multiple_of(size) {
         return Err(bad(format!("{} bytes are not a whole number of cells", stored.len())));
     }
     one_part(stored.len() / size, Cells::Stored(stored), encoding)
