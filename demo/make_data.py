@@ -74,8 +74,10 @@ class Planet:
         bands = np.exp(-((lat / 9) ** 2)) * 1.5 + 0.9 * np.exp(-(((np.abs(lat) - 48) / 15) ** 2)) + 0.1
         self.wet = (bands * np.exp(0.35 * smooth(rng, self.shape, 8))).astype(np.float32)
         # The ocean carries warmth into the north-east of its basins.
-        gulf = 7 * np.exp(-(((lat - 62) / 12) ** 2)) * np.exp(-((((lon - 5 + 180) % 360 - 180) / 28) ** 2))
-        self.warm = (gulf * (1 - 0.5 * self.land)).astype(np.float32)
+        gulf = 8 * np.exp(-(((lat - 57) / 16) ** 2)) * np.exp(-((((lon - 5 + 180) % 360 - 180) / 30) ** 2))
+        self.warm = (gulf * (1 - 0.2 * self.land)).astype(np.float32)
+        # Seasons are strong far from the sea.
+        self.inland = np.clip(1.6 * coast, 0, 1).astype(np.float32)
         # Weather: patterns that drift eastward at their own speeds while they turn into each other.
         self.patterns = [
             (smooth(rng, self.shape, scale, wrap_rows=False), smooth(rng, self.shape, scale, wrap_rows=False), drift, period)
@@ -97,8 +99,8 @@ class Planet:
         lat = np.radians(self.lat)[:, None]
         # Warmest a month after the solstice over land, two over the sea.
         season_land, season_sea = (np.cos(2 * np.pi * (days - peak) / 365.25) for peak in (200, 228))
-        swing = np.sin(lat) * (self.land * season_land * 19 + (1 - self.land) * season_sea * 5.5)
-        mean = 300.5 - 46 * np.sin(lat) ** 2 - 4 * (self.land * np.sin(lat) ** 4) - 12 * (lat < np.radians(-66)) * self.land
+        swing = np.sin(lat) * (self.land * season_land * (10 + 12 * self.inland) + (1 - self.land) * season_sea * 5.5)
+        mean = 301 - 38 * np.sin(lat) ** 2 - 12 * np.sin(lat) ** 8 - 12 * (lat < np.radians(-66)) * self.land
         # Sea ice lets the air above it become as cold as over land in the winter of each pole.
         ice = np.clip((np.degrees(np.abs(lat)) - 66 + 5 * np.sign(lat) * season_sea) / 12, 0, 1) * (1 - self.land)
         swing = swing - 10 * ice * np.clip(1 - np.sign(lat) * season_land, 0, None)
