@@ -312,6 +312,11 @@ fn count(at: NaiveDateTime, per_second: i64) -> i64 {
     whole.saturating_add(i64::from(utc.timestamp_subsec_nanos()) / (1_000_000_000 / per_second))
 }
 
+/// True for `2020`, `2020-01`, `2020-01-15`: a stretch of time, not an instant.
+pub(crate) fn is_period(text: &str) -> bool {
+    period(text).is_some_and(|(first, after)| first < after)
+}
+
 /// The period that a text stands for, as first instant and first instant after it; an instant is its own end.
 pub(crate) fn period(text: &str) -> Option<(NaiveDateTime, NaiveDateTime)> {
     let text = text.trim().trim_end_matches('Z');

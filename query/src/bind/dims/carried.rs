@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::SelectId;
+use crate::bind::coordinates::is_period;
 use crate::bind::relations::{argument, arguments, ident, last_part, normalised, text};
 
 /// An axis that a relation has.
@@ -81,17 +82,6 @@ pub fn is_fixed(spec: &Function) -> Option<&str> {
         _ => false,
     };
     text(axis).filter(|_| fixed)
-}
-
-/// True for `2020`, `2020-01`, `2020-01-15`: a stretch of time, not an instant.
-pub fn is_period(text: &str) -> bool {
-    let digits = |part: &str, n: usize| part.len() == n && part.bytes().all(|b| b.is_ascii_digit());
-    match text.trim().split('-').collect::<Vec<_>>().as_slice() {
-        [year] => digits(year, 4),
-        [year, month] => digits(year, 4) && digits(month, 2),
-        [year, month, day] => digits(year, 4) && digits(month, 2) && digits(day, 2),
-        _ => false,
-    }
 }
 
 /// An axis as one SELECT sees it.

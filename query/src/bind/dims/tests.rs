@@ -4,9 +4,9 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::carried::is_period;
 use super::expand;
 use crate::QueryError;
+use crate::bind::coordinates::is_period;
 
 fn expanded(sql: &str) -> Result<String, QueryError> {
     let axes_of = |table: &str| -> Option<Vec<String>> {
