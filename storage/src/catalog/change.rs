@@ -129,13 +129,12 @@ impl Change {
         files: Vec<IndexedFile>,
     ) -> Result<Vec<String>> {
         let (mut sharing, mut sources, mut pages, mut warnings) = (Sharing::default(), kept, Vec::new(), Vec::new());
-        let mut next = catalog.take_granule_ids(files.len() as u64);
-        for mut file in files {
+        let first = catalog.take_granule_ids(files.len() as u64);
+        for (id, mut file) in (first..).zip(files) {
             warnings.extend(std::mem::take(&mut file.warnings).into_iter().map(|w| format!("{}: {w}", file.location())));
-            let (source, new) = file.into_source(next, &mut sharing);
-            pages.push((next, new));
+            let (source, new) = file.into_source(id, &mut sharing);
+            pages.push((id, new));
             sources.push(source);
-            next += 1;
         }
         let place: HashMap<&str, usize> = order.iter().enumerate().map(|(i, file)| (file.as_str(), i)).collect();
         sources.sort_by_key(|s| place.get(s.granule.location.as_str()).copied());

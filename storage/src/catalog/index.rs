@@ -101,7 +101,7 @@ pub async fn index(
 ) -> Result<(Vec<IndexedFile>, Vec<Refused>)> {
     let at_once = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     progress.start("indexing", files.len() as u64);
-    let outcomes: Result<Vec<Outcome>> = futures::stream::iter(files.to_vec().into_iter().map(|file: String| {
+    let outcomes: Result<Vec<Outcome>> = futures::stream::iter(files.iter().cloned().map(|file: String| {
         let (objects, must) = (objects.clone(), named.contains(&file));
         let work = tokio::spawn(async move { index_file(&objects, &file, must).await });
         async move { work.await.unwrap_or_else(|e| Err(Error::Internal(format!("indexing stopped: {e}")))) }
@@ -182,7 +182,7 @@ fn names_no_format(feature: &str) -> bool {
 
 /// The versions of files, several at a time; `None` for those that are gone.
 pub async fn versions(objects: &Objects, files: &[String]) -> Result<Vec<Option<ObjectVersion>>> {
-    futures::stream::iter(files.to_vec().into_iter().map(|file: String| async move {
+    futures::stream::iter(files.iter().cloned().map(|file: String| async move {
         match objects.version(&file).await {
             Ok(version) => Ok(Some(version)),
             Err(Error::NotFound(_)) => Ok(None),

@@ -39,6 +39,9 @@ fn kind(chunk: &ChunkRef) -> u64 {
     }
 }
 
+/// Object, offset, length and skip of a stored chunk.
+type Stored = (u64, u64, u64, u64);
+
 fn pack_page(chunks: &[ChunkRef]) -> Result<Vec<u8>> {
     let mut columns = Vec::with_capacity(chunks.len() * 4);
     put(&mut columns, chunks.len() as u64);
@@ -46,24 +49,24 @@ fn pack_page(chunks: &[ChunkRef]) -> Result<Vec<u8>> {
         put(&mut columns, run.first().map_or(0, kind));
         put(&mut columns, run.len() as u64);
     }
-    let stored: Vec<(u64, u64, u64, u64)> = chunks
+    let stored: Vec<Stored> = chunks
         .iter()
         .filter_map(|c| match c {
             ChunkRef::Stored { object, offset, length, skip } => Some((u64::from(*object), *offset, *length, u64::from(*skip))),
             _ => None,
         })
         .collect();
-    let mut column = |value: &dyn Fn((u64, u64, u64, u64), (u64, u64, u64, u64)) -> u64| {
+    let mut column = |value: fn(Stored, Stored) -> u64| {
         let mut before = (0, 0, 0, 0);
         for &chunk in &stored {
             put(&mut columns, value(before, chunk));
             before = chunk;
         }
     };
-    column(&|before, chunk| zigzag(chunk.0.wrapping_sub(before.0)));
-    column(&|before, chunk| zigzag(chunk.1.wrapping_sub(before.1.wrapping_add(before.2))));
-    column(&|before, chunk| zigzag(chunk.2.wrapping_sub(before.2)));
-    column(&|before, chunk| chunk.3 ^ before.3);
+    column(|before, chunk| zigzag(chunk.0.wrapping_sub(before.0)));
+    column(|before, chunk| zigzag(chunk.1.wrapping_sub(before.1.wrapping_add(before.2))));
+    column(|before, chunk| zigzag(chunk.2.wrapping_sub(before.2)));
+    column(|before, chunk| chunk.3 ^ before.3);
     let inline = || chunks.iter().filter_map(|c| if let ChunkRef::Inline(bytes) = c { Some(bytes) } else { None });
     for bytes in inline() {
         put(&mut columns, bytes.len() as u64);

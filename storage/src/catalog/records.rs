@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Cube, CubeDefinition, CubeVariable, GranuleId, Piece};
-use crate::array::{Axis, Encoding};
+use crate::array::{Axis, Encoding, Extent};
 use crate::{Error, Result};
 
 /// Version of the records; a store with another one is built again.
@@ -83,10 +83,22 @@ pub struct VariableRecord {
 pub struct CubeRecord {
     cube: Cube,
     encodings: Vec<Arc<Encoding>>,
-    /// One entry a piece, over all variables.
-    pieces: Vec<(GranuleId, u32, crate::array::Extent, Vec<u64>, Vec<u64>, u64, u32)>,
+    /// The pieces of all variables, one after the other.
+    pieces: Vec<PieceRecord>,
     /// Pieces of each variable.
     counts: Vec<u64>,
+}
+
+/// A piece; its encoding is a position in [`CubeRecord`]'s list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct PieceRecord {
+    granule: GranuleId,
+    array: u32,
+    extent: Extent,
+    offset: Vec<u64>,
+    chunk_shape: Vec<u64>,
+    stored_bytes: u64,
+    encoding: u32,
 }
 
 impl CubeRecord {
@@ -95,8 +107,15 @@ impl CubeRecord {
         let mut known = Shared::default();
         let mut pieces = Vec::new();
         for p in cube.variables.iter().flat_map(|v| &v.pieces) {
-            let encoding = known.number(&p.encoding);
-            pieces.push((p.granule, p.array, p.extent.clone(), p.offset.clone(), p.chunk_shape.clone(), p.stored_bytes, encoding));
+            pieces.push(PieceRecord {
+                granule: p.granule,
+                array: p.array,
+                extent: p.extent.clone(),
+                offset: p.offset.clone(),
+                chunk_shape: p.chunk_shape.clone(),
+                stored_bytes: p.stored_bytes,
+                encoding: known.number(&p.encoding),
+            });
         }
         let counts = cube.variables.iter().map(|v| v.pieces.len() as u64).collect();
         let variables = cube.variables.iter().map(CubeVariable::without_pieces).collect();
@@ -111,7 +130,7 @@ impl CubeRecord {
         let mut pieces = self.pieces.into_iter();
         for (variable, count) in cube.variables.iter_mut().zip(&self.counts) {
             for _ in 0..*count {
-                let (granule, array, extent, offset, chunk_shape, stored_bytes, encoding) = pieces.next()?;
+                let PieceRecord { granule, array, extent, offset, chunk_shape, stored_bytes, encoding } = pieces.next()?;
                 let encoding = self.encodings.get(encoding as usize)?.clone();
                 variable.pieces.push(Piece { granule, array, extent, offset, chunk_shape, stored_bytes, encoding });
             }

@@ -101,6 +101,17 @@ async fn a_cube_of_three_days() {
     assert!(matches!(catalog.granules("era"), Err(Error::NotFound(m)) if m.contains("did you mean era5?")));
 }
 
+/// Servers run these on tasks of their own.
+#[tokio::test]
+async fn changes_can_be_spawned() {
+    fn spawnable<T: Send>(_: T) {}
+    let catalog = memory().await;
+    spawnable(catalog.create_cube(definition("c", "/nowhere"), CreateMode::New, &NoProgress));
+    spawnable(catalog.refresh_cube("c", &NoProgress));
+    spawnable(catalog.serve_paths(&[], &NoProgress));
+    spawnable(Catalog::open(CatalogLocation::Memory, Objects::anywhere()));
+}
+
 #[tokio::test]
 async fn modes_names_and_failures() {
     let (files, catalog) = (days(), memory().await);
@@ -328,6 +339,60 @@ async fn paths_are_served() {
     assert_eq!((report.cubes, catalog.cubes().len()), (["era_5", "_2_grid", "one", "b"].map(String::from).to_vec(), 4));
     assert!(matches!(&catalog.cube("era_5").unwrap().grid.axes[0].coordinates, Coordinates::Time(_, v) if v.len() == 6));
     assert!(catalog.serve_paths(&[path("nothing")], &NoProgress).await.is_err());
+}
+
+#[tokio::test]
+async fn scenes_by_date_and_band() {
+    let files = tempfile::tempdir().unwrap();
+    for scene in ["S2_20240611_B04", "S2_20240611_B08", "S2_20240601_B04", "S2_20240601_B11"] {
+        std::fs::copy(corpus("../tiff/overviews.tif"), files.path().join(format!("{scene}.tif"))).unwrap();
+    }
+    let catalog = memory().await;
+    let scenes = CubeDefinition {
+        axes_from_filename: vec![AxisFromFilename { axis: "time".into(), pattern: r"_(\d{8})_".into(), format: Some("%Y%m%d".into()) }],
+        variable_from_filename: Some(r"_(B04|B08|SCL)\.tif$".into()),
+        nodata: Some(0.0),
+        crs: Some("EPSG:32631".into()),
+        ..definition("s2", files.path())
+    };
+    let report = create(&catalog, scenes).await.unwrap();
+    assert_eq!((report.granules, report.skipped.len(), report.cubes), (3, 1, vec!["s2".to_owned()]));
+    let cube = catalog.cube("s2").unwrap();
+    assert_eq!(cube.grid.axes.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["time", "y", "x"]);
+    assert_eq!((hours(&cube), cube.grid.crs.as_deref()), (["06-01T00", "06-11T00"].map(String::from).to_vec(), Some("EPSG:32631")));
+    let pieces = |name: &str| cube.variables[cube.variable(name).unwrap()].pieces.len();
+    assert_eq!((cube.variables.len(), pieces("b04"), pieces("b08")), (2, 2, 1));
+}
+
+/// Real collections: scenes on one grid go together, Landsat scenes of one place, each on a grid of its own, are refused (stacked
+/// by index they would be off by pixels).
+#[tokio::test]
+async fn real_scenes() {
+    let shared = std::env::var_os("GRATICULE_SHARED").map(PathBuf::from);
+    let folder =
+        shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared")).join("data/public/tiff_collections");
+    if !folder.is_dir() {
+        return;
+    }
+    let catalog = memory().await;
+    let by_name = |name: &str, at: &str, axis: &str, pattern: &str, format: &str, variable: Option<&str>| CubeDefinition {
+        axes_from_filename: vec![AxisFromFilename { axis: axis.into(), pattern: pattern.into(), format: Some(format.into()) }],
+        variable_from_filename: variable.map(Into::into),
+        ..definition(name, folder.join(at))
+    };
+    let scenes = by_name("landsat", "landsat8_l1tp_ny", "time", r"_(\d{8})_B", "%Y%m%d", Some(r"_(B\d+|BQA)\.TIF$"));
+    let error = create(&catalog, scenes).await.unwrap_err();
+    assert!(matches!(&error, Error::Grid { axis, what, .. } if axis == "y" && what.contains("expected")), "{error}");
+    println!("{error}");
+    for (name, at, pattern, format) in
+        [("openeo", "openeo_s2_timeseries", r"_(\d{4}-\d\d-\d\d)Z", "%Y-%m-%d"), ("lcmap", "lcmap_annual", r"_(\d{4})\.tif", "%Y")]
+    {
+        let report = create(&catalog, by_name(name, at, "time", pattern, format, None)).await.unwrap();
+        let cube = catalog.cube(name).unwrap();
+        println!("{name}: {:?} {:?} {:?}", cube.grid.shape(), cube.grid.crs, report.warnings);
+        assert_eq!((cube.grid.shape()[0], report.cubes.len()), (report.granules, 1));
+        assert!(cube.variables.iter().all(|v| v.pieces.len() as u64 == report.granules) && cube.grid.crs.is_some());
+    }
 }
 
 #[tokio::test]

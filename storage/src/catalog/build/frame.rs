@@ -50,8 +50,7 @@ impl<'a> FrameAxis<'a> {
     fn agreeing(&self, axis: &Axis) -> Option<usize> {
         let first = first_coordinate(axis);
         let slack = if matches!(axis.coordinates, Coordinates::Time(..)) { 0.0 } else { 1e-3 * (1.0 + first.abs()) };
-        // NaN is alike to everything.
-        let alike = |known: f64| !((known - first).abs() > slack);
+        let alike = |known: f64| known.is_nan() || first.is_nan() || (known - first).abs() <= slack;
         let mut known = self.different.iter().zip(&self.firsts);
         known.position(|((known, _), &begin)| alike(begin) && known.len() == axis.len() && merge::difference(known, axis).is_none())
     }

@@ -101,7 +101,7 @@ pub fn union(segments: &[Segment]) -> Result<(Axis, Vec<Vec<Run>>)> {
     }
     let same_kind = |s: &&Segment| kind(&s.axis.coordinates) == kind(&first.axis.coordinates);
     let numeric = |s: &Segment| matches!(kind(&s.axis.coordinates), "integer" | "floating-point");
-    if let Some(other) = segments.iter().find(|s| !same_kind(s) && !(numeric(s) && numeric(first))) {
+    if let Some(other) = segments.iter().find(|s| !(same_kind(s) || numeric(s) && numeric(first))) {
         let kinds = (kind(&first.axis.coordinates), kind(&other.axis.coordinates));
         return Err(other.error(format!("expected {} coordinates as in {}, found {}", kinds.0, first.file, kinds.1)));
     }

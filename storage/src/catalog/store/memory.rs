@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-use super::{Batch, CatalogStore};
+use super::{Batch, CatalogStore, Visit};
 use crate::Result;
 
 /// Keeps records in memory: `--data-dir :memory:`, embedded servers, tests.
@@ -18,7 +18,7 @@ impl CatalogStore for MemoryStore {
         Ok(self.records.read().get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
         let records = self.records.read();
         records.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).try_for_each(|(key, value)| visit(key, value))
     }

@@ -33,6 +33,9 @@ impl Batch {
     }
 }
 
+/// Is shown a key and its value; an error ends the scan.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
+
 /// An ordered key-value store.
 ///
 /// To the implementor: `commit` is atomic (a process killed at any time leaves all of a batch or nothing of it) and durable
@@ -42,7 +45,7 @@ pub trait CatalogStore: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Visits every key that starts with `prefix`, in order, with its value; an error of `visit` ends the scan.
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()>;
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<()>;
 
     /// Applies a batch.
     fn commit(&self, batch: Batch) -> Result<()>;

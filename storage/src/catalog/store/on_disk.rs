@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Batch, CatalogStore};
+use super::{Batch, CatalogStore, Visit};
 use crate::{Error, Result};
 
 /// Pages of the store kept in memory.
@@ -78,7 +78,7 @@ impl CatalogStore for SledStore {
         self.guarded(|database| Ok(database.get(key).map_err(|e| self.failed(e))?.map(|value| value.to_vec())))
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
         self.guarded(|database| {
             for entry in database.scan_prefix(prefix) {
                 let (key, value) = entry.map_err(|e| self.failed(e))?;

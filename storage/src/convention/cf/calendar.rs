@@ -133,6 +133,6 @@ mod tests {
         assert_eq!(Calendar::Days360.days(1971, 2, 30), Some(360 + 59));
         assert_eq!(Calendar::NoLeap.days(2000, 2, 29), None);
         assert_eq!(Calendar::AllLeap.days(1971, 1, 1), Some(366));
-        assert_eq!(Calendar::Standard.days(1500, 2, 29).is_some(), true);
+        assert!(Calendar::Standard.days(1500, 2, 29).is_some());
     }
 }

@@ -1,5 +1,5 @@
 //! Missing data (CF section 2.5.1; netCDF Users Guide, attribute conventions): which stored values stand for "no value".
-//! `_FillValue`, `missing_value`, `valid_min`, `valid_max`, `valid_range`, GDAL's nodata, and netCDF's default fill values.
+//! `_FillValue`, `missing_value`, `valid_min`, `valid_max`, `valid_range`, and netCDF's default fill values.
 
 use crate::array::{AttributeValue, Attributes, DataType, Encoding, Scalar};
 
@@ -9,7 +9,7 @@ pub fn missing(encoding: &mut Encoding, declared: DataType, attributes: &Attribu
     if encoding.stored.is_text() {
         return;
     }
-    for name in ["_FillValue", "missing_value", "nodata"] {
+    for name in ["_FillValue", "missing_value"] {
         let Some(value) = attributes.get(name) else { continue };
         match scalars(value) {
             Some(values) => {
@@ -242,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn nodata_texts_of_gdal() {
-        let nodata = |stored, text: &str| decoded(stored, &[("nodata", Text(text.into()))], false).0.missing;
-        assert_eq!(nodata(DataType::Float32, "3.40282346638529011e+38"), [Scalar::Float(f64::from(f32::MAX))]);
-        assert_eq!(nodata(DataType::Float32, "-1.#INF"), [Scalar::Float(f64::NEG_INFINITY)]);
-        assert_eq!(nodata(DataType::Float32, "nan"), []);
-        assert_eq!(nodata(DataType::UInt8, ""), []);
-        assert_eq!(nodata(DataType::UInt8, "300"), []);
-        assert_eq!(nodata(DataType::Int16, "-9999"), [Scalar::Int(-9999)]);
-        assert_eq!(nodata(DataType::UInt64, "18446744073709551615"), [Scalar::UInt(u64::MAX)]);
+    fn numbers_in_text_and_at_the_limits() {
+        let missing = |stored, text: &str| decoded(stored, &[("missing_value", Text(text.into()))], false).0.missing;
+        assert_eq!(missing(DataType::Float32, "3.40282346638529011e+38"), [Scalar::Float(f64::from(f32::MAX))]);
+        assert_eq!(missing(DataType::Float32, "-1.#INF"), [Scalar::Float(f64::NEG_INFINITY)]);
+        assert_eq!(missing(DataType::Float32, "nan"), []);
+        assert_eq!(missing(DataType::UInt8, ""), []);
+        assert_eq!(missing(DataType::UInt8, "300"), []);
+        assert_eq!(missing(DataType::Int16, "-9999"), [Scalar::Int(-9999)]);
+        assert_eq!(missing(DataType::UInt64, "18446744073709551615"), [Scalar::UInt(u64::MAX)]);
     }
 
     #[test]
