@@ -130,7 +130,11 @@ async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Out
         }
         Err(error) => return Err(error),
     };
-    let described = convention::describe(objects, &object, &indexed).await?;
+    let mut described = convention::describe(objects, &object, &indexed).await?;
+    for variable in &described.variables {
+        let ignored = convention::encoding_warnings(&indexed, variable.array);
+        described.warnings.extend(ignored.into_iter().map(|w| format!("variable {}: {w}", variable.name)));
+    }
     if described.variables.is_empty() {
         let reason = match indexed.refused.first() {
             Some(refused) => format!("no variable in it can be read ({}: {})", refused.path, refused.reason),
