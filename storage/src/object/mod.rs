@@ -94,13 +94,13 @@ impl Objects {
 
     /// Size, modification time and tag, without reading.
     pub async fn version(&self, location: &str) -> Result<ObjectVersion> {
-        self.opened(location)?.version().await
+        self.opened(location)?.version()
     }
 
     /// A reader for headers.
     pub async fn open(&self, location: &str) -> Result<ObjectReader> {
         let opened = self.opened(location)?;
-        let version = opened.version().await?;
+        let version = opened.probe().await?;
         Ok(ObjectReader::new(opened, version))
     }
 
@@ -117,7 +117,7 @@ impl Objects {
             }
         }
         if ranges.iter().all(Range::is_empty) {
-            expected.check(location, &opened.version().await?)?;
+            expected.check(location, &opened.version()?)?;
         }
         ranges::read(&opened, expected, ranges).await
     }

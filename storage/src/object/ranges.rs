@@ -13,17 +13,16 @@ use crate::{Error, Result};
 const GAP: u64 = 64 * 1024;
 /// Largest request that merging makes, bytes. A single range may be larger.
 const REQUEST: u64 = 16 * 1024 * 1024;
-/// Requests under way at once for one call.
+/// Shares of the requests of one call that are under way at once.
 const PARALLEL: usize = 8;
 
 /// The ranges, in the order given; each lies inside `expected.size`.
 pub(super) async fn read(object: &Opened, expected: &ObjectVersion, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
     let requests = merge(ranges);
-    let answers: Vec<Bytes> = futures::stream::iter(requests.iter().cloned())
-        .map(|request| object.get(expected, request))
-        .buffered(PARALLEL)
-        .try_collect()
-        .await?;
+    let share = requests.len().div_ceil(PARALLEL).max(1);
+    let shares: Vec<Vec<Range<u64>>> = requests.chunks(share).map(<[_]>::to_vec).collect();
+    let shares = futures::stream::iter(shares).map(|share| async move { object.get(expected, &share).await }).buffered(PARALLEL);
+    let answers: Vec<Bytes> = shares.try_concat().await?;
     ranges
         .iter()
         .map(|range| {

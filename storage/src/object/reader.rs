@@ -145,7 +145,8 @@ impl ObjectReader {
 
     async fn request(&self, range: Range<u64>) -> Result<Bytes> {
         self.inner.requests.fetch_add(1, Ordering::Relaxed);
-        self.inner.object.get(&self.inner.version, range).await
+        let mut answers = self.inner.object.get(&self.inner.version, &[range]).await?;
+        answers.pop().ok_or_else(|| Error::Internal("a request without its answer".into()))
     }
 }
 

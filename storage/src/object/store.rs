@@ -1,12 +1,13 @@
 //! One object in its store: the seam behind which stores of other schemes will stand. Here: regular local files.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 use super::location::{is_a_folder, location, system_error};
 use super::{ObjectVersion, over_the_end};
@@ -18,6 +19,7 @@ static LOCAL: LazyLock<Arc<dyn ObjectStore>> = LazyLock::new(|| Arc::new(LocalFi
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     location: Arc<str>,
+    path: Arc<PathBuf>,
     store: Arc<dyn ObjectStore>,
     key: object_store::path::Path,
 }
@@ -26,16 +28,10 @@ impl Opened {
     /// The regular file at a canonical path. Pipes and devices are refused before anything opens them, which could block.
     pub(super) fn local(canonical: &Path) -> Result<Opened> {
         let name = location(canonical)?;
-        let metadata = std::fs::metadata(canonical).map_err(|e| system_error(&name, &e))?;
-        if metadata.is_dir() {
-            return Err(is_a_folder(&name));
-        }
-        if !metadata.is_file() {
-            return Err(Error::unsupported(name, "kind of file: a pipe, socket or device (regular files are read)"));
-        }
+        regular_file(canonical, &name)?;
         let key = object_store::path::Path::from_absolute_path(canonical)
             .map_err(|e| Error::unsupported(name.as_str(), format!("file name: {e}")))?;
-        Ok(Opened { location: name.into(), store: Arc::clone(&LOCAL), key })
+        Ok(Opened { location: name.into(), path: Arc::new(canonical.to_path_buf()), store: Arc::clone(&LOCAL), key })
     }
 
     /// Canonical path or URL.
@@ -43,36 +39,34 @@ impl Opened {
         &self.location
     }
 
-    /// Its version now.
-    pub(super) async fn version(&self) -> Result<ObjectVersion> {
-        let options = GetOptions { head: true, ..Default::default() };
-        let head = self.store.get_opts(&self.key, options).await.map_err(|e| self.failed(e))?;
-        Ok(version(&head.meta))
+    /// Its version now. One call to the system, without a thread of its own: it is asked for with every read.
+    pub(super) fn version(&self) -> Result<ObjectVersion> {
+        let metadata = regular_file(&self.path, &self.location)?;
+        let modified = metadata.modified().map_err(|e| system_error(&self.location, &e))?;
+        let modified_micros = micros(modified);
+        Ok(ObjectVersion { size: metadata.len(), modified_micros, etag: tag(&metadata) })
     }
 
-    /// One request for one range (not empty, inside `expected.size`) of the version `expected`.
-    pub(super) async fn get(&self, expected: &ObjectVersion, range: Range<u64>) -> Result<Bytes> {
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..Default::default() };
-        let answer = match self.store.get_opts(&self.key, options).await {
-            Ok(answer) => answer,
-            // A range that the object no longer has: tell what became of it.
-            Err(e) => {
-                expected.check(&self.location, &self.version().await?)?;
-                return Err(self.failed(e));
+    /// Proves that the object can be opened and gives its version.
+    pub(super) async fn probe(&self) -> Result<ObjectVersion> {
+        let options = object_store::GetOptions { head: true, ..Default::default() };
+        self.store.get_opts(&self.key, options).await.map_err(|e| self.failed(e))?;
+        self.version()
+    }
+
+    /// Ranges (each inside `expected.size`, not empty) of the version `expected`, which is checked before and after.
+    pub(super) async fn get(&self, expected: &ObjectVersion, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        expected.check(&self.location, &self.version()?)?;
+        let answers = self.store.get_ranges(&self.key, ranges).await;
+        expected.check(&self.location, &self.version()?)?;
+        let answers = answers.map_err(|e| self.failed(e))?;
+        for (i, range) in ranges.iter().enumerate() {
+            let length = answers.get(i).map_or(0, |bytes| bytes.len() as u64);
+            if length != range.end.saturating_sub(range.start) {
+                return Err(over_the_end(&self.location, range, range.start.saturating_add(length)));
             }
-        };
-        expected.check(&self.location, &version(&answer.meta))?;
-        let bytes = match answer.bytes().await {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                expected.check(&self.location, &self.version().await?)?;
-                return Err(self.failed(e));
-            }
-        };
-        if bytes.len() as u64 != range.end.saturating_sub(range.start) {
-            return Err(over_the_end(&self.location, &range, range.start.saturating_add(bytes.len() as u64)));
         }
-        Ok(bytes)
+        Ok(answers)
     }
 
     fn failed(&self, e: object_store::Error) -> Error {
@@ -90,6 +84,32 @@ impl Opened {
     }
 }
 
-fn version(meta: &ObjectMeta) -> ObjectVersion {
-    ObjectVersion { size: meta.size, modified_micros: meta.last_modified.timestamp_micros(), etag: meta.e_tag.clone() }
+fn regular_file(path: &Path, name: &str) -> Result<std::fs::Metadata> {
+    let metadata = std::fs::metadata(path).map_err(|e| system_error(name, &e))?;
+    if metadata.is_dir() {
+        return Err(is_a_folder(name));
+    }
+    if !metadata.is_file() {
+        return Err(Error::unsupported(name, "kind of file: a pipe, socket or device (regular files are read)"));
+    }
+    Ok(metadata)
+}
+
+/// Microseconds since 1970-01-01T00:00Z; saturates.
+fn micros(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |n| -n),
+    }
+}
+
+/// Tells a file from another one of the same name, size and time.
+#[cfg(unix)]
+fn tag(metadata: &std::fs::Metadata) -> Option<String> {
+    Some(format!("{:x}", std::os::unix::fs::MetadataExt::ino(metadata)))
+}
+
+#[cfg(not(unix))]
+fn tag(_: &std::fs::Metadata) -> Option<String> {
+    None
 }

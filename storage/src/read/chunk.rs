@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::array::{ArrayMetadata, ByteOrder, DataType, EdgeChunks, Scalar};
 use crate::catalog::Granule;
-use crate::codec::decode_chunk;
+use crate::codec::{Codec, decode_chunk};
 use crate::{Error, Result};
 
 /// Largest chunk that is decoded, bytes.
@@ -44,28 +44,59 @@ pub(super) fn decoded_len(granule: &Granule, array: &ArrayMetadata, shape: &[u64
     }
 }
 
-/// Decodes a chunk. `range`: where the bytes lie in the granule's object, for messages.
-pub(super) fn decode(
-    granule: &Granule,
-    array: &ArrayMetadata,
-    stored: &[u8],
-    skip: u32,
-    decoded_len: usize,
-    range: Option<&Range<u64>>,
-) -> Result<Vec<u8>> {
-    let mut cells = decode_chunk(&array.codecs, skip, stored, decoded_len).map_err(|e| match e {
-        Error::Data { what, .. } => Error::Data { object: name(granule, array), range: range.cloned(), what },
-        Error::Unsupported { feature, .. } => Error::unsupported(name(granule, array), feature),
-        other => other,
-    })?;
-    if cells.len() != decoded_len {
-        let what = format!("a chunk of {decoded_len} bytes was expected, {} were found", cells.len());
-        return Err(Error::Data { object: name(granule, array), range: range.cloned(), what });
+/// A chunk as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub(super) granule: &'a Granule,
+    pub(super) array: &'a ArrayMetadata,
+    /// Where its bytes lie in the granule's object, for messages.
+    pub(super) range: Option<&'a Range<u64>>,
+    /// Bytes that it has decoded.
+    pub(super) decoded_len: usize,
+}
+
+impl Stored<'_> {
+    /// Its cells in native byte order.
+    pub(super) fn decode(self, stored: &[u8], skip: u32) -> Result<Vec<u8>> {
+        let cells = self.run(&self.array.codecs, skip, stored, self.decoded_len)?;
+        Ok(self.native(cells))
     }
-    if (array.byte_order == ByteOrder::Big) == cfg!(target_endian = "little") {
-        swap_bytes(&mut cells, array.data_type);
+
+    /// Undoes all codecs but the first, which takes one of `samples` bands.
+    pub(super) fn decode_every_band(self, stored: &[u8], skip: u32, samples: usize) -> Result<Vec<u8>> {
+        let every_band = self.decoded_len.checked_mul(samples).filter(|&n| n as u64 <= LARGEST);
+        let every_band = every_band.ok_or_else(|| {
+            let feature = format!("chunk size: {samples} bands of {} bytes, at most {LARGEST} bytes are read", self.decoded_len);
+            Error::unsupported(name(self.granule, self.array), feature)
+        })?;
+        self.run(self.array.codecs.get(1..).unwrap_or_default(), skip >> 1, stored, every_band)
     }
-    Ok(cells)
+
+    /// Undoes the first codec, which takes one band.
+    pub(super) fn take_band(self, every_band: &[u8]) -> Result<Vec<u8>> {
+        let cells = self.run(self.array.codecs.get(..1).unwrap_or_default(), 0, every_band, self.decoded_len)?;
+        Ok(self.native(cells))
+    }
+
+    fn run(self, codecs: &[Codec], skip: u32, stored: &[u8], len: usize) -> Result<Vec<u8>> {
+        let damaged = |what| Error::Data { object: name(self.granule, self.array), range: self.range.cloned(), what };
+        let cells = decode_chunk(codecs, skip, stored, len).map_err(|e| match e {
+            Error::Data { what, .. } => damaged(what),
+            Error::Unsupported { feature, .. } => Error::unsupported(name(self.granule, self.array), feature),
+            other => other,
+        })?;
+        match cells.len() == len {
+            true => Ok(cells),
+            false => Err(damaged(format!("a chunk of {len} bytes was expected, {} were found", cells.len()))),
+        }
+    }
+
+    fn native(self, mut cells: Vec<u8>) -> Vec<u8> {
+        if (self.array.byte_order == ByteOrder::Big) == cfg!(target_endian = "little") {
+            swap_bytes(&mut cells, self.array.data_type);
+        }
+        cells
+    }
 }
 
 /// Turns every cell's bytes around; texts stay as they are.

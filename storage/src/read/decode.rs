@@ -1,5 +1,6 @@
 //! Sync: fetched chunks to the columns of a tile.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use arrow::array::ArrayRef;
@@ -12,19 +13,31 @@ use super::column::{Cells, Column};
 use super::fetch::{ChunkBytes, Fetched};
 use super::plan::{ColumnPlan, Part};
 use crate::array::DataType;
+use crate::catalog::GranuleId;
+use crate::codec::Codec;
 use crate::{Error, Result};
+
+/// Chunks of several interleaved bands, decoded up to the step that takes one band: by granule and first byte.
+type Interleaved = HashMap<(GranuleId, u64), Vec<u8>>;
 
 /// Decodes on the calling thread and keeps decoded chunks in the cache.
 pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>) -> Result<Tile> {
     let begin = Instant::now();
     let Fetched { extent, columns, mut metrics } = fetched;
-    let columns = columns.into_iter().map(|(plan, chunks)| column(plan, chunks, cache)).collect::<Result<Vec<_>>>()?;
+    let mut interleaved = (columns.len() > 1).then(Interleaved::new);
+    let columns = columns.into_iter().map(|(plan, chunks)| column(plan, chunks, cache, interleaved.as_mut()));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
     metrics.decode_nanos = begin.elapsed().as_nanos() as u64;
     Ok(Tile { extent, columns, metrics })
 }
 
-/// One column out of its chunks.
-pub(super) fn column(plan: ColumnPlan, chunks: Vec<ChunkBytes>, cache: Option<&ChunkCache>) -> Result<ArrayRef> {
+/// One column out of its chunks. `interleaved`: what columns of the same bytes share.
+pub(super) fn column(
+    plan: ColumnPlan,
+    chunks: Vec<ChunkBytes>,
+    cache: Option<&ChunkCache>,
+    mut interleaved: Option<&mut Interleaved>,
+) -> Result<ArrayRef> {
     let axes = plan.axes.as_slice();
     let mut column = Column::new(plan.decoded, plan.cells, plan.in_order(), plan.covered());
     for (part, bytes) in plan.parts.iter().zip(chunks) {
@@ -35,7 +48,10 @@ pub(super) fn column(plan: ColumnPlan, chunks: Vec<ChunkBytes>, cache: Option<&C
                 column.add(Cells::Texts(&texts), &part.encoding, &part.copy)?;
             }
             ChunkBytes::Missing => column.add(Cells::Same(&chunk::fill_cell(array)), &part.encoding, &part.copy)?,
-            bytes => column.add(Cells::Stored(&cells(part, bytes, cache)?), &part.encoding, &part.copy)?,
+            bytes => {
+                let cells = cells(part, bytes, cache, interleaved.as_deref_mut())?;
+                column.add(Cells::Stored(&cells), &part.encoding, &part.copy)?;
+            }
         }
     }
     if axes.iter().any(|a| a.len == 0) {
@@ -45,14 +61,36 @@ pub(super) fn column(plan: ColumnPlan, chunks: Vec<ChunkBytes>, cache: Option<&C
 }
 
 /// The cells of a stored chunk, native byte order.
-pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>) -> Result<Bytes> {
+pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>, interleaved: Option<&mut Interleaved>) -> Result<Bytes> {
     let (bytes, skip, range) = match bytes {
         ChunkBytes::Decoded(bytes) => return Ok(bytes),
         ChunkBytes::Stored { bytes, skip, range } => (bytes, skip, range),
         ChunkBytes::Missing => return Err(Error::Internal("a missing chunk has no bytes".into())),
     };
-    let (granule, array) = (&part.source.granule, part.source.metadata());
-    let decoded = Bytes::from(chunk::decode(granule, array, &bytes, skip, part.decoded_len, range.as_ref())?);
+    let chunk = chunk::Stored {
+        granule: &part.source.granule,
+        array: part.source.metadata(),
+        range: range.as_ref(),
+        decoded_len: part.decoded_len,
+    };
+    let shared = match (interleaved, chunk.array.codecs.first(), &range) {
+        // Alone, an interleave costs nothing to share.
+        (Some(all), Some(Codec::Interleave { samples, .. }), Some(range)) if skip & 1 == 0 && chunk.array.codecs.len() > 1 => {
+            Some((all, *samples as usize, (chunk.granule.id, range.start)))
+        }
+        _ => None,
+    };
+    let decoded = match shared {
+        None => chunk.decode(&bytes, skip)?,
+        Some((all, samples, key)) => {
+            let every_band = match all.entry(key) {
+                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::hash_map::Entry::Vacant(new) => new.insert(chunk.decode_every_band(&bytes, skip, samples)?),
+            };
+            chunk.take_band(every_band)?
+        }
+    };
+    let decoded = Bytes::from(decoded);
     if let Some(cache) = cache {
         cache.insert(part.key(), &decoded);
     }

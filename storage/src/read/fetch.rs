@@ -1,6 +1,6 @@
 //! Async: the bytes of the chunks of a tile, from the cache or from their objects. Nothing is decoded here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,6 +45,7 @@ pub(super) async fn fetch(objects: &Objects, cache: Option<&ChunkCache>, extent:
     let mut metrics = TileMetrics::default();
     let mut columns: Vec<(ColumnPlan, Vec<ChunkBytes>)> = Vec::with_capacity(plans.len());
     let mut wanted: BTreeMap<GranuleId, Wanted> = BTreeMap::new();
+    let mut fetched = HashSet::new();
     for (c, plan) in plans.into_iter().enumerate() {
         let mut chunks = Vec::with_capacity(plan.parts.len());
         for (p, part) in plan.parts.iter().enumerate() {
@@ -59,7 +60,10 @@ pub(super) async fn fetch(objects: &Objects, cache: Option<&ChunkCache>, extent:
                 (ChunkRef::Stored { skip, .. }, None) => {
                     metrics.chunks_read += 1;
                     let range = part.range()?.unwrap_or_default();
-                    metrics.bytes_read += range.end - range.start;
+                    // Bands that lie interleaved in the same bytes fetch them once.
+                    if fetched.insert((part.source.granule.id, range.start)) {
+                        metrics.bytes_read += range.end - range.start;
+                    }
                     let of_granule = of_granule(&mut wanted, part);
                     of_granule.ranges.push(range.clone());
                     of_granule.places.push((c, p));

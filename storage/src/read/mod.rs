@@ -179,8 +179,8 @@ impl Reader {
         for request in requests {
             for column in plan::plan(&*self.inner.index, cube, request)? {
                 for part in &column.parts {
-                    if let ChunkRef::Stored { length, .. } = part.reference
-                        && seen.insert(part.key())
+                    if let ChunkRef::Stored { offset, length, .. } = part.reference
+                        && seen.insert((part.source.granule.id, offset))
                     {
                         estimate.chunks += 1;
                         estimate.bytes = estimate.bytes.saturating_add(length);
@@ -192,5 +192,7 @@ impl Reader {
     }
 }
 
+#[cfg(test)]
+mod cube_tests;
 #[cfg(test)]
 mod tests;

@@ -400,6 +400,48 @@ fn bad_chunks_are_errors_that_name_file_array_and_bytes() {
 }
 
 #[test]
+fn bands_of_the_same_bytes_are_fetched_and_decoded_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let pixels: Vec<u8> = (0..4i16).flat_map(|p| [p, 10 + p, 20 + p]).flat_map(i16::to_be_bytes).collect();
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(4).unwrap());
+    let mut out = vec![0; compressor.zlib_compress_bound(pixels.len())];
+    let n = compressor.zlib_compress(&pixels, &mut out).unwrap();
+    std::fs::write(file.path(), &out[..n]).unwrap();
+    let band = |sample| {
+        let mut array = metadata(vec![2, 2], vec![2, 2], DataType::Int16);
+        array.byte_order = ByteOrder::Big;
+        array.codecs = vec![Codec::Interleave { samples: 3, sample, element: 2 }, Codec::Deflate];
+        array
+    };
+    let mut index = InMemory::default();
+    index.granules.insert(1, Arc::new(granule(1, file.path().to_str().unwrap(), (0..3).map(band).collect())));
+    let encoding = Arc::new(Encoding::identity(DataType::Int16));
+    let variables = (0..3).map(|array| {
+        let piece = Piece {
+            granule: 1,
+            array,
+            extent: Extent::of_shape(&[2, 2]),
+            offset: vec![0, 0],
+            chunk_shape: vec![2, 2],
+            stored_bytes: n as u64,
+            encoding: Arc::clone(&encoding),
+        };
+        CubeVariable::new(format!("band_{array}"), vec![0, 1], DataType::Int16, None, vec![piece])
+    });
+    let cube = Arc::new(cube_of(&[2, 2], variables.collect()));
+    (0..3).for_each(|a| drop(index.manifests.insert((1, a), Arc::new(ChunkManifest { chunks: vec![stored(0, n as u64)] }))));
+    let reader = Reader::over(Objects::anywhere(), Arc::new(index), ReadSettings { cache_bytes: 1 << 20, threads: 1 }).unwrap();
+    let request = TileRequest { extent: cube.grid.extent(), variables: vec![0, 1, 2] };
+    assert_eq!(reader.estimate(&cube, &[request]).unwrap(), Estimate { chunks: 1, bytes: n as u64 });
+    let tile = read(&reader, &cube).unwrap();
+    assert_eq!(tile.metrics.bytes_read, n as u64);
+    for (band, column) in tile.columns.iter().enumerate() {
+        let values = column.as_primitive::<arrow::datatypes::Int16Type>().values().to_vec();
+        assert_eq!(values, (0..4).map(|p| p + 10 * band as i16).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_changed_file_is_an_error_even_when_its_chunks_are_cached() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [1u8; 40]).unwrap();

@@ -128,7 +128,7 @@ impl OpenArray {
                 })?;
                 continue;
             }
-            let cells = decode::cells(part, chunk_bytes, None)?;
+            let cells = decode::cells(part, chunk_bytes, None, None)?;
             part.copy.runs(|from, to, count| {
                 let run = cells.get(bytes(from, count)).ok_or_else(outside)?;
                 stored.get_mut(bytes(to, count)).ok_or_else(outside)?.copy_from_slice(run);
@@ -141,7 +141,7 @@ impl OpenArray {
 
 fn texts_to_json(plan: ColumnPlan, chunks: Vec<ChunkBytes>) -> Result<Vec<u8>> {
     use arrow::array::AsArray;
-    let texts = decode::column(plan, chunks, None)?;
+    let texts = decode::column(plan, chunks, None, None)?;
     let texts: Vec<Option<&str>> = texts.as_string_opt::<i32>().map(|t| t.iter().collect()).unwrap_or_default();
     serde_json::to_vec(&texts).map_err(|e| Error::Internal(format!("texts to JSON: {e}")))
 }
