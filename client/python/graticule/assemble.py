@@ -19,28 +19,55 @@ from .layout import Layout, Variable
 
 #: Batches that may wait for their copy; with the server's 4 MiB a batch some 32 MB.
 _AHEAD = 8
+#: Cells of a batch from which on a thread copies them.
+_WORTH_A_THREAD = 100_000
 
 
 def assemble(layout: Layout, batches: Iterable[pa.RecordBatch]) -> dict[str, np.ndarray[Any, Any]]:
     """The variables of an answer by name, C order, slowest axis first. Tiles may come in any order."""
     targets = [_Target(variable) for variable in layout.variables]
-    pending: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1)), thread_name_prefix="graticule-tiles") as pool:
+    copies = _Copies()
+    try:
         for batch in batches:
             origins = _origins(batch.column(layout.origin), len(layout.axes))
             for target in targets:
                 tiles = _Tiles(batch.column(target.variable.column), origins, target.variable)
                 if tiles.null_count and target.needs_promotion():
-                    while pending:
-                        pending.popleft().result()
+                    copies.wait()
                     target.promote()
                 target.note(tiles)
-                pending.append(pool.submit(target.copy, tiles))
-            while len(pending) > _AHEAD:
-                pending.popleft().result()
-        while pending:
-            pending.popleft().result()
+                copies.add(target, tiles)
+        copies.wait()
+    finally:
+        copies.stop()
     return {target.variable.name: target.finish() for target in targets}
+
+
+class _Copies:
+    """Large tiles are copied by threads, a bounded number ahead; small ones at once, since threads cost more than they do."""
+
+    def __init__(self) -> None:
+        self.pool: ThreadPoolExecutor | None = None
+        self.pending: deque[Future[None]] = deque()
+
+    def add(self, target: _Target, tiles: _Tiles) -> None:
+        if tiles.cells < _WORTH_A_THREAD:
+            target.copy(tiles)
+            return
+        if self.pool is None:
+            threads = max(1, min(4, os.cpu_count() or 1))
+            self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="graticule-tiles")
+        self.pending.append(self.pool.submit(target.copy, tiles))
+        while len(self.pending) > _AHEAD:
+            self.pending.popleft().result()
+
+    def wait(self) -> None:
+        while self.pending:
+            self.pending.popleft().result()
+
+    def stop(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
 
 
 def _origins(column: pa.ListArray, axes: int) -> np.ndarray[Any, Any]:
@@ -72,6 +99,7 @@ class _Tiles:
         if (np.diff(self.offsets)[self.present] != self.shapes.prod(axis=1)[self.present]).any():
             raise Error(f"a tile of {variable.name} does not have the cells of its shape")
         self.null_count = self.values.null_count
+        self.cells = len(self.values)
 
 
 class _Target:
