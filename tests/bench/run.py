@@ -50,8 +50,8 @@ def main() -> None:
     out = harness / "results" / f"graticule-{arguments.size}.jsonl"
     out.parent.mkdir(exist_ok=True)
     peer = [] if arguments.skip_peer else [PEER]
-    environ = dict(os.environ, GRATICULE=str(program), OURS_STATS=str(stats), PYTHONPATH=str(REPOSITORY / "client" / "python"))
-    # The worker replaces PYTHONPATH; a .pth file makes our client importable there.
+    environ = dict(os.environ, GRATICULE=str(program), OURS_STATS=str(stats))
+    # The harness sets PYTHONPATH for its workers; a .pth file makes our client importable there.
     site = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
     Path(site, "graticule-client.pth").write_text(f"{REPOSITORY / 'client' / 'python'}\n")
     wids = arguments.only.split(",")
