@@ -6,7 +6,8 @@ from graticule import messages
 
 
 def test_a_query_is_encoded_as_protobuf_does():
-    # CommandStatementQuery(query="SELECT 1") inside Any, written by google.protobuf.
+    # Any(type_url=..., value=StringValue("SELECT 1")) by google.protobuf 7.36.2: field 1 of StringValue is a string as that of
+    # CommandStatementQuery is.
     expected = bytes.fromhex(
         "0a43747970652e676f6f676c65617069732e636f6d2f6172726f772e666c696768742e70726f746f636f6c2e73716c2e436f6d6d616e64"
         "53746174656d656e745175657279120a0a0853454c4543542031"
