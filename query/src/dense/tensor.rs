@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Int32Array, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeListArray, Int32Array, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, SchemaRef};
 use datafusion::error::Result;
 
 use super::program::Cells;
@@ -42,17 +42,27 @@ fn origin_type() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Int64, false)))
 }
 
-/// The storage field of a tensor of `value` cells with these dimensions.
-pub(crate) fn tensor_field(name: &str, value: &DataType, dims: &[String], attributes: Option<&String>) -> Field {
-    let extension = serde_json::json!({ "dim_names": dims }).to_string();
-    let mut metadata = std::collections::HashMap::from([
-        ("ARROW:extension:name".to_string(), "arrow.variable_shape_tensor".to_string()),
-        ("ARROW:extension:metadata".to_string(), extension),
-    ]);
-    if let Some(attributes) = attributes {
+/// Field metadata: names of the dimensions that a variable has, a JSON list.
+const DIMS: &str = "graticule.dims";
+/// Field metadata: the value of cells that no tile covers, where that is not "missing".
+const ABSENT: &str = "graticule.absent";
+
+/// The storage field of a tensor of cells like `of` with these dimensions. Texts have the layout but not the extension type,
+/// which readers know for numbers only.
+pub(crate) fn tensor_field(of: &Field, dims: &[String], zero_when_absent: bool) -> Field {
+    let value = of.data_type();
+    let mut metadata = std::collections::HashMap::from([(DIMS.to_string(), serde_json::json!(dims).to_string())]);
+    if value.is_numeric() || value.is_temporal() || *value == DataType::Boolean {
+        metadata.insert("ARROW:extension:name".into(), "arrow.variable_shape_tensor".into());
+        metadata.insert("ARROW:extension:metadata".into(), serde_json::json!({ "dim_names": dims }).to_string());
+    }
+    if let Some(attributes) = of.metadata().get(crate::view::ATTRIBUTES) {
         metadata.insert(crate::view::ATTRIBUTES.to_string(), attributes.clone());
     }
-    Field::new(name, DataType::Struct(tensor_fields(value, dims.len())), false).with_metadata(metadata)
+    if zero_when_absent {
+        metadata.insert(ABSENT.into(), "0".into());
+    }
+    Field::new(of.name(), DataType::Struct(tensor_fields(value, dims.len())), false).with_metadata(metadata)
 }
 
 fn tensor_fields(value: &DataType, ndim: usize) -> Fields {
@@ -121,6 +131,12 @@ impl TensorLayout {
             {
                 let absent = BooleanArray::new(!mask, None);
                 values = if tensor.zero_when_absent { values } else { compute::nullif(&values, &absent)? };
+            }
+            if tensor.zero_when_absent
+                && values.null_count() > 0
+                && let Some(counts) = values.as_primitive_opt::<Int64Type>()
+            {
+                values = Arc::new(Int64Array::from_iter_values(counts.iter().map(|n| n.unwrap_or(0))));
             }
             let own: Vec<u64> = tensor.dims.iter().map(|&d| shape[d]).collect();
             if own.len() < shape.len() {

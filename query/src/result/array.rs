@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -21,7 +21,7 @@ use crate::dense::exec::LeafPlan;
 use crate::dense::program::Step;
 use crate::dense::reduce::{AxisKey, Function, Split};
 use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
-use crate::view::{ATTRIBUTES, CubeColumn, View};
+use crate::view::{CubeColumn, View};
 
 /// The physical plan that answers `plan` in array form.
 pub(crate) async fn plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
@@ -37,7 +37,8 @@ pub(crate) async fn plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc
             return Ok(Arc::new(CubeExec::new(plan)));
         }
     }
-    scattered(state, rows, &dimensions)
+    let counts = (0..plan.schema().fields().len()).map(|i| is_count_of(&plan, i)).collect::<Vec<_>>();
+    scattered(state, rows, &dimensions, &counts)
 }
 
 /// The view that the plan's leaf has of a dimension's cube: narrower than the table's where predicates were pushed down.
@@ -99,7 +100,7 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
             _ => (0..axes.len()).collect::<Vec<_>>(),
         };
         let dims: Vec<String> = own.iter().map(|&d| names[d].clone()).collect();
-        fields.push(tensor_field(field.name(), field.data_type(), &dims, field.metadata().get(ATTRIBUTES)));
+        fields.push(tensor_field(field, &dims, false));
         columns.push(TensorColumn { column: exprs.len(), dims: own, zero_when_absent: false });
         exprs.push(lowered);
     }
@@ -134,8 +135,9 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>>
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
-        fields.push(tensor_field(field.name(), field.data_type(), &names, None));
-        columns.push(TensorColumn { column: i, dims: all.clone(), zero_when_absent: is_count(reduction, i) });
+        let count = is_count(reduction, i);
+        fields.push(tensor_field(&field.as_ref().clone().with_metadata(Default::default()), &names, count));
+        columns.push(TensorColumn { column: i, dims: all.clone(), zero_when_absent: count });
     }
     let layout = TensorLayout { schema: tensor_schema(fields, axes_json(&result_axes, &plan.view)?), axes: vec![], columns };
     Ok(Some(LeafPlan { tensors: Some(Arc::new(layout)), ..plan.clone() }))
@@ -156,8 +158,32 @@ fn is_count(reduction: &crate::dense::reduce::Reduction, mut i: usize) -> bool {
     i >= keys && reduction.aggregates.get(i - keys).is_some_and(|a| a.function == Function::Count)
 }
 
+/// True when output column `i` of a plan is a count as it stands.
+fn is_count_of(plan: &LogicalPlan, i: usize) -> bool {
+    fn bare(expr: &Expr) -> &Expr {
+        if let Expr::Alias(a) = expr { bare(&a.expr) } else { expr }
+    }
+    match plan {
+        LogicalPlan::Projection(p) => match p.expr.get(i).map(bare) {
+            Some(Expr::Column(c)) => p.input.schema().maybe_index_of_column(c).is_some_and(|i| is_count_of(&p.input, i)),
+            _ => false,
+        },
+        LogicalPlan::Aggregate(a) => {
+            let aggregate = i.checked_sub(a.group_expr.len()).and_then(|i| a.aggr_expr.get(i)).map(bare);
+            matches!(aggregate, Some(Expr::AggregateFunction(f)) if f.func.name() == "count")
+        }
+        LogicalPlan::SubqueryAlias(s) => is_count_of(&s.input, i),
+        _ => false,
+    }
+}
+
 /// Any other plan: rows are put in their places one by one.
-fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, dimensions: &[Dimension]) -> Result<Arc<dyn ExecutionPlan>> {
+fn scattered(
+    state: &SessionState,
+    rows: Arc<dyn ExecutionPlan>,
+    dimensions: &[Dimension],
+    counts: &[bool],
+) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = rows.schema();
     let mut axes = Vec::new();
     for d in dimensions {
@@ -174,8 +200,9 @@ fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, dimensions: &[D
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
-        fields.push(tensor_field(field.name(), field.data_type(), &names, field.metadata().get(ATTRIBUTES)));
-        columns.push(TensorColumn { column: i, dims: (0..names.len()).collect(), zero_when_absent: false });
+        let count = counts.get(i).copied().unwrap_or(false);
+        fields.push(tensor_field(field, &names, count));
+        columns.push(TensorColumn { column: i, dims: (0..names.len()).collect(), zero_when_absent: count });
     }
     let json = match dimensions.first() {
         Some(d) => axes_json(&result_axes, &narrowest(&rows, d))?,
@@ -188,13 +215,7 @@ fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, dimensions: &[D
 }
 
 /// The distinct values of a function of an axis, in the order of [`AxisKey`].
-fn function_values(
-    state: &SessionState,
-    view: &View,
-    axis: usize,
-    function: &datafusion::logical_expr::Expr,
-    at: &ArrayRef,
-) -> Result<ArrayRef> {
+fn function_values(state: &SessionState, view: &View, axis: usize, function: &Expr, at: &ArrayRef) -> Result<ArrayRef> {
     let field = view.field(CubeColumn::Axis(axis));
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
     let expr = state.create_physical_expr(function.clone(), &DFSchema::try_from(schema.as_ref().clone())?)?;
