@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// Stored bytes of the cells looked at together, unless one chunk has more.
 const BLOCK: u64 = 16 << 20;
+/// Values made `f64` at a time.
+const PART: usize = 1 << 16;
 
 /// Statistics of values that are not missing, in double precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,13 +67,17 @@ struct Running {
 
 impl Running {
     fn add(&mut self, values: &ArrayRef) -> Result<()> {
-        let values = arrow::compute::cast(values, &ArrowType::Float64).map_err(|e| Error::Internal(format!("numbers to float64: {e}")))?;
-        let values = values.as_primitive_opt::<Float64Type>().ok_or_else(|| Error::Internal("not float64".into()))?;
         self.count += (values.len() - values.null_count()) as u64;
-        for v in values.iter().flatten() {
-            self.min = self.min.min(v);
-            self.max = self.max.max(v);
-            self.sum.add(v);
+        // A part at a time, so that the copy in double precision stays small however large a chunk is.
+        for start in (0..values.len()).step_by(PART) {
+            let part = values.slice(start, PART.min(values.len() - start));
+            let part = arrow::compute::cast(&part, &ArrowType::Float64).map_err(|e| Error::Internal(format!("numbers to float64: {e}")))?;
+            let part = part.as_primitive_opt::<Float64Type>().ok_or_else(|| Error::Internal("not float64".into()))?;
+            for v in part.iter().flatten() {
+                self.min = self.min.min(v);
+                self.max = self.max.max(v);
+                self.sum.add(v);
+            }
         }
         Ok(())
     }

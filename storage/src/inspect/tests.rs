@@ -176,6 +176,34 @@ fn tiff_files_are_read_as_gdal_reads_them() {
     );
 }
 
+/// Broken files end in an answer or an error, soon.
+#[test]
+fn malformed_files_neither_panic_nor_hang() {
+    let Some(root) = shared() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (mut waiting, mut read, mut refused) = (vec![root.join("../malformed")], 0, 0);
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let file = path.to_str().unwrap().to_string();
+            let options = InspectOptions { stats: true, ..InspectOptions::default() };
+            let work = runtime.spawn(async move { inspect(&Objects::anywhere(), &file, options).await });
+            let ended = runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(60), work).await });
+            match ended.unwrap_or_else(|_| panic!("{path:?} hangs")).unwrap_or_else(|e| panic!("{path:?}: {e}")) {
+                Ok(_) => read += 1,
+                Err(Error::Internal(e)) => panic!("{path:?}: {e}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    println!("malformed: {read} read, {refused} refused");
+    assert!(read + refused > 100);
+}
+
 fn corpus(file: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus").join(file).to_str().unwrap().to_string()
 }
