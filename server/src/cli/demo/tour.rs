@@ -45,8 +45,8 @@ pub fn cubes(folder: &str) -> [(&'static str, String); 2] {
 /// The queries, in the order in which they are shown.
 pub const STOPS: [Stop; 9] = [
     Stop {
-        about: "One place through the year: cells are named by coordinates, not by files or positions.",
-        sql: "SELECT time, t2m - 273.15 AS celsius\nFROM era5[latitude(48.85), longitude(2.35)]\nORDER BY time",
+        about: "One place through a month: cells are named by coordinates, not by files or positions.",
+        sql: "SELECT time, t2m - 273.15 AS celsius\nFROM era5[time('2023-07'), latitude(48.85), longitude(2.35)]\nORDER BY time",
         drawn: Drawn::Series("°C"),
     },
     Stop {
@@ -61,7 +61,8 @@ pub const STOPS: [Stop; 9] = [
     },
     Stop {
         about: "The climate of a region by month: groups are functions of an axis, and the result is plain rows.",
-        sql: "SELECT month(time) AS month, avg(t2m) - 273.15 AS celsius, min(t2m) - 273.15 AS coldest, max(t2m) - 273.15 AS warmest\n\
+        sql: "SELECT month(time) AS month, round(avg(t2m) - 273.15, 1) AS mean, round(min(t2m) - 273.15, 1) AS coldest,\n       \
+              round(max(t2m) - 273.15, 1) AS warmest\n\
               FROM era5[latitude(40:55), longitude(0:15)]\nGROUP BY month(time)\nORDER BY month",
         drawn: Drawn::Table,
     },

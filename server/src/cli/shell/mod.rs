@@ -59,58 +59,9 @@ enum Next {
 
 /// Reads and runs statements until the end of input.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let interactive = std::io::stdin().is_terminal();
     let source = Source::open(&arguments.source).await?;
     let mut shell = Shell { source, format: Format::Table, rows: ROWS_SHOWN, timing: true, failed: false };
-    if !interactive {
-        (shell.rows, shell.timing) = (u64::MAX, false);
-    }
-    let config = Config::builder().auto_add_history(false).history_ignore_space(true).completion_type(CompletionType::List).build();
-    let mut editor: Editor<Assistant, DefaultHistory> = Editor::with_config(config).map_err(|e| format!("no terminal: {e}"))?;
-    let history = history_file();
-    if interactive {
-        let depth = Depth::of_stdout();
-        editor.set_helper(Some(Assistant::new(shell.names().await, depth)));
-        editor.set_max_history_size(10_000).map_err(|e| e.to_string())?;
-        if let Some(file) = &history {
-            // The first time there is none.
-            let _ = editor.load_history(file);
-        }
-        println!("Graticule {}. \\? shows what can be typed, \\q leaves.", env!("CARGO_PKG_VERSION"));
-    } else {
-        editor.set_helper(Some(Assistant::new(Names::default(), Depth::None)));
-    }
-    loop {
-        let text = match editor.readline(if interactive { "graticule> " } else { "" }) {
-            Ok(text) => text,
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(e) => return Err(format!("cannot read what is typed: {e}").into()),
-        };
-        if interactive && !text.trim().is_empty() {
-            let _ = editor.add_history_entry(text.trim());
-        }
-        let before = shell.source.changes();
-        if shell.line(&text).await? == Next::Leave {
-            break;
-        }
-        if interactive && shell.source.changes() != before {
-            let names = shell.names().await;
-            if let Some(assistant) = editor.helper_mut() {
-                assistant.know(names);
-            }
-        }
-    }
-    if let (true, Some(file)) = (interactive, &history) {
-        if let Some(folder) = file.parent() {
-            let _ = std::fs::create_dir_all(folder);
-        }
-        if let Err(e) = editor.save_history(file) {
-            tracing::warn!("the history was not kept: {}: {e}", file.display());
-        }
-    }
-    // A script learns of what failed in it.
-    if shell.failed && !interactive { Err(Failure::Quiet) } else { Ok(()) }
+    if std::io::stdin().is_terminal() { shell.talk().await } else { shell.script().await }
 }
 
 /// Where the history is kept; `None` for a user without a home.
@@ -119,6 +70,74 @@ fn history_file() -> Option<PathBuf> {
 }
 
 impl Shell {
+    /// With somebody at the terminal.
+    async fn talk(&mut self) -> Result<(), Failure> {
+        let config = Config::builder().auto_add_history(false).history_ignore_space(true).completion_type(CompletionType::List).build();
+        let mut editor: Editor<Assistant, DefaultHistory> = Editor::with_config(config).map_err(|e| format!("no terminal: {e}"))?;
+        editor.set_helper(Some(Assistant::new(self.names().await, Depth::of_stdout())));
+        editor.set_max_history_size(10_000).map_err(|e| e.to_string())?;
+        let history = history_file();
+        if let Some(file) = &history {
+            // The first time there is none.
+            let _ = editor.load_history(file);
+        }
+        println!("Graticule {}. \\? shows what can be typed, \\q leaves.", env!("CARGO_PKG_VERSION"));
+        loop {
+            let text = match editor.readline("graticule> ") {
+                Ok(text) => text,
+                Err(ReadlineError::Interrupted) => continue,
+                Err(ReadlineError::Eof) => break,
+                Err(e) => return Err(format!("cannot read what is typed: {e}").into()),
+            };
+            if !text.trim().is_empty() {
+                let _ = editor.add_history_entry(text.trim());
+            }
+            let before = self.source.changes();
+            if self.line(&text).await? == Next::Leave {
+                break;
+            }
+            if self.source.changes() != before {
+                let names = self.names().await;
+                if let Some(assistant) = editor.helper_mut() {
+                    assistant.know(names);
+                }
+            }
+        }
+        if let Some(file) = &history {
+            if let Some(folder) = file.parent() {
+                let _ = std::fs::create_dir_all(folder);
+            }
+            if let Err(e) = editor.save_history(file) {
+                tracing::warn!("the history was not kept: {}: {e}", file.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// With a file or a pipe as input: no prompt, no times, all rows; an error where anything failed.
+    async fn script(&mut self) -> Result<(), Failure> {
+        (self.rows, self.timing) = (u64::MAX, false);
+        let mut text = String::new();
+        for line in std::io::stdin().lines() {
+            let line = line?;
+            if text.trim().is_empty() && line.trim_start().starts_with('\\') {
+                if self.line(&line).await? == Next::Leave {
+                    text.clear();
+                    break;
+                }
+                continue;
+            }
+            text.push_str(&line);
+            text.push('\n');
+            if statements(&text).1 && self.line(&std::mem::take(&mut text)).await? == Next::Leave {
+                break;
+            }
+        }
+        // The last statement may leave out its semicolon.
+        self.line(&text).await?;
+        if self.failed { Err(Failure::Quiet) } else { Ok(()) }
+    }
+
     /// One line, or several lines that make statements.
     async fn line(&mut self, text: &str) -> Result<Next, Failure> {
         let text = text.trim();
