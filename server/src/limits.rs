@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -25,6 +25,7 @@ struct Inner {
     max_running: usize,
     waiting: AtomicUsize,
     closed: AtomicBool,
+    ended: watch::Sender<bool>,
     timeout: Duration,
 }
 
@@ -53,6 +54,7 @@ impl Limits {
                 max_running,
                 waiting: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
+                ended: watch::Sender::new(false),
                 timeout,
             }),
         }
@@ -97,6 +99,18 @@ impl Limits {
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         self.inner.running.close();
+    }
+
+    /// Those that still run are ended.
+    pub fn end(&self) {
+        self.inner.ended.send_replace(true);
+    }
+
+    /// Ready once [`Limits::end`] was called, with what a running query is told.
+    pub async fn ended(&self) -> Status {
+        // The sender lives as long as this.
+        let _ = self.inner.ended.subscribe().wait_for(|&ended| ended).await;
+        Status::unavailable("the server was stopped while this query ran")
     }
 
     /// What a query that took too long is told.

@@ -89,7 +89,8 @@ async fn errors_say_whose_fault_it_is_and_where() {
     let error = client.sql("SELECT\n  nope FROM generate_series(1, 2) AS t(n)").await.unwrap_err();
     let graticule_client::Error::Query { code, line, column, message } = error else { panic!("{error:?}") };
     assert_eq!((code, line, column), (Code::InvalidArgument, Some(2), Some(3)), "{message}");
-    let error = client.sql("SELECT CAST(concat('x', n) AS BIGINT) FROM generate_series(1, 5) AS t(n)").await.unwrap().collect().await.unwrap_err();
+    let error =
+        client.sql("SELECT CAST(concat('x', n) AS BIGINT) FROM generate_series(1, 5) AS t(n)").await.unwrap().collect().await.unwrap_err();
     assert_eq!(self::code(&error), Code::InvalidArgument, "{error}");
 }
 

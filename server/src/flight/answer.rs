@@ -163,6 +163,7 @@ async fn guarded<T>(
     tokio::select! {
         ended = work => ended.unwrap_or_else(|panic| Err(status::panicked(panic.as_ref()))),
         () = too_late => Err(limits.too_long()),
+        stopped = limits.ended() => Err(stopped),
         () = cancel => Err(Status::cancelled("the query was cancelled")),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -27,6 +28,8 @@ const FRAME: u32 = (1 << 20) - 1;
 const MOST_RECEIVED: usize = 64 << 20;
 /// How long running queries are waited for at the end.
 pub const GRACE: Duration = Duration::from_secs(10);
+/// How long clients are told that their queries were ended.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A Flight SQL server on a bound socket.
 pub struct FlightServer {
@@ -77,13 +80,16 @@ impl FlightServer {
         }
         self.limits.close();
         let _ = stopping.send(());
-        match tokio::time::timeout(GRACE, serving).await {
-            Ok(ended) => ended.map_err(|e| format!("the server ended: {e}")),
+        let ended = match timeout(GRACE, &mut serving).await {
+            Ok(ended) => ended,
             Err(_) => {
                 tracing::warn!("queries were still running after {} seconds and are ended", GRACE.as_secs());
-                Ok(())
+                self.limits.end();
+                // A moment for telling their clients.
+                timeout(FAREWELL, serving).await.unwrap_or(Ok(()))
             }
-        }
+        };
+        ended.map_err(|e| format!("the server ended: {e}"))
     }
 }
 
