@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and how a command ends. Each command has a file of its own.
 
 mod demo;
+mod inspect;
 mod lexis;
 mod output;
 mod paint;
@@ -34,6 +35,8 @@ enum Command {
     Sql(sql::Arguments),
     /// Type statements one after the other
     Shell(shell::Arguments),
+    /// Show what is in a file: arrays, axes, chunks, codecs, CRS, missing values; reads headers only
+    Inspect(inspect::Arguments),
     /// Serve the sample data and show what can be asked
     Demo(demo::Arguments),
 }
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Sql(arguments) => sql::run(arguments).await,
             Command::Shell(arguments) => shell::run(arguments).await,
+            Command::Inspect(arguments) => inspect::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
         }
     });

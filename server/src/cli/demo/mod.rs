@@ -206,8 +206,10 @@ fn date(seconds: f64) -> String {
 /// The one variable of an answer in array form as a field with north above.
 fn raster(answer: &Dataset) -> Result<Raster, Failure> {
     let variable = answer.variables.first().ok_or_else(|| "the answer has no variable".to_string())?;
-    let ([rows, columns], [y, x]) = (variable.values.shape(), variable.dims.as_slice()) else {
-        return Err(format!("the answer has {} dimensions and not two", variable.dims.len()).into());
+    // An axis of one cell (a period that holds one scene) takes nothing away from a map.
+    let long: Vec<(usize, &String)> = variable.values.shape().iter().copied().zip(&variable.dims).filter(|(size, _)| *size != 1).collect();
+    let [(rows, y), (columns, x)] = long.as_slice() else {
+        return Err(format!("the answer has {} dimensions and not two", long.len()).into());
     };
     let values = variable.values.to_f64().ok_or_else(|| "the answer is text".to_string())?;
     let raster = Raster { rows: *rows, columns: *columns, values: values.iter().copied().collect() };
