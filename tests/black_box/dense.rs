@@ -21,16 +21,29 @@ impl Dice {
 }
 
 const KEYS: &[&str] = &[
-    "time", "latitude", "longitude", "month(time)", "hour(time)", "date_trunc('day', time)", "floor(latitude / 30)", "season(time)",
-    "longitude % 45", "abs(latitude)",
+    "time",
+    "latitude",
+    "longitude",
+    "month(time)",
+    "hour(time)",
+    "date_trunc('day', time)",
+    "floor(latitude / 30)",
+    "season(time)",
+    "longitude % 45",
+    "abs(latitude)",
 ];
 const VALUES: &[&str] = &["t2m", "tp", "lsm", "t2m - 273.15", "tp * 1000", "t2m * lsm", "CASE WHEN lsm = 1 THEN t2m END", "lsm + 1"];
 const FUNCTIONS: &[&str] = &["count", "sum", "avg", "min", "max", "var", "var_pop", "stddev", "stddev_pop"];
-const FILTERS: &[&str] =
-    &["", " FILTER (WHERE t2m > 280)", " FILTER (WHERE tp < 0.001 AND lsm = 0)", " FILTER (WHERE latitude > 0)"];
+const FILTERS: &[&str] = &["", " FILTER (WHERE t2m > 280)", " FILTER (WHERE tp < 0.001 AND lsm = 0)", " FILTER (WHERE latitude > 0)"];
 const WHERE: &[&str] = &[
-    "", " WHERE latitude BETWEEN -30 AND 60", " WHERE month(time) = 2", " WHERE t2m > 285", " WHERE tp > 0.01 AND longitude < 100",
-    " WHERE latitude + longitude > 50", " WHERE time IN (TIMESTAMP '2020-01-05', TIMESTAMP '2020-03-01T06:00:00')", " WHERE t2m IS NULL",
+    "",
+    " WHERE latitude BETWEEN -30 AND 60",
+    " WHERE month(time) = 2",
+    " WHERE t2m > 285",
+    " WHERE tp > 0.01 AND longitude < 100",
+    " WHERE latitude + longitude > 50",
+    " WHERE time IN (TIMESTAMP '2020-01-05', TIMESTAMP '2020-03-01T06:00:00')",
+    " WHERE t2m IS NULL",
     " WHERE latitude > 100",
 ];
 
@@ -76,7 +89,8 @@ async fn dense_is_rows() {
 async fn answer(engine: &Engine, text: &str) -> Vec<Vec<Option<f64>>> {
     let batches = ask(engine, text, Form::Rows).await.unwrap_or_else(|e| panic!("{text}: {e}"));
     let columns = batches.first().map_or(0, |b| b.num_columns());
-    let numeric = |c: &usize| !matches!(batches[0].column(*c).data_type(), arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Utf8View);
+    let numeric =
+        |c: &usize| !matches!(batches[0].column(*c).data_type(), arrow::datatypes::DataType::Utf8 | arrow::datatypes::DataType::Utf8View);
     (0..columns).filter(numeric).map(|c| numbers(&batches, c)).collect()
 }
 

@@ -47,7 +47,13 @@ async fn questions_have_the_answers_written_down() {
             });
             if update && dense {
                 runner
-                    .update_test_file(&file, " ", sqllogictest::default_validator, sqllogictest::default_normalizer, sqllogictest::default_column_validator)
+                    .update_test_file(
+                        &file,
+                        " ",
+                        sqllogictest::default_validator,
+                        sqllogictest::default_normalizer,
+                        sqllogictest::default_column_validator,
+                    )
                     .await
                     .unwrap();
             } else {
