@@ -61,7 +61,7 @@ pub async fn write(answer: Answer, format: Format, most_rows: u64, out: &mut (dy
 
 enum Sink<'a> {
     Table(Box<Table>, &'a mut (dyn Write + Send)),
-    Csv(arrow::csv::Writer<&'a mut (dyn Write + Send)>),
+    Csv(Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>),
     Json(arrow::json::Writer<&'a mut (dyn Write + Send), JsonArray>),
     Arrow(Box<StreamWriter<&'a mut (dyn Write + Send)>>),
 }
@@ -81,7 +81,7 @@ impl<'a> Sink<'a> {
                 let mut writer = CsvBuilder::new().with_header(true).build(out);
                 // The names are written also when there are no rows.
                 writer.write(&arrow::array::RecordBatch::new_empty(answer.schema.clone())).map_err(told)?;
-                Sink::Csv(writer)
+                Sink::Csv(Box::new(writer))
             }
             Format::Json => Sink::Json(JsonBuilder::new().with_explicit_nulls(true).build(out)),
             Format::Arrow => Sink::Arrow(Box::new(StreamWriter::try_new(out, &answer.schema).map_err(told)?)),

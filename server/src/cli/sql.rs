@@ -40,7 +40,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
             let named = |e: std::io::Error| Failure::Told(format!("{}: {e}", file.display()));
             let mut out = BufWriter::new(File::create(&partial).map_err(named)?);
             let written = output::write(answer, arguments.format, u64::MAX, &mut out).await;
-            let written = written.and_then(|_| Ok(out.flush().map_err(named)?));
+            let written = written.and_then(|_| out.flush().map_err(named));
             drop(out);
             match written {
                 Ok(()) => std::fs::rename(&partial, file).map_err(named)?,

@@ -37,6 +37,9 @@ pub fn form_of(metadata: &MetadataMap) -> Result<Option<Form>, Status> {
     }
 }
 
+/// Rows of values for `$1`, `$2` ...
+pub type ParameterRows = Arc<[Vec<ScalarValue>]>;
+
 /// A prepared statement of a client.
 #[derive(Clone)]
 pub struct Statement {
@@ -45,7 +48,7 @@ pub struct Statement {
     /// The form asked for when it was prepared.
     pub form: Form,
     /// The rows of parameters bound last; `None`: nothing was bound.
-    pub bound: Arc<Mutex<Option<Arc<[Vec<ScalarValue>]>>>>,
+    pub bound: Arc<Mutex<Option<ParameterRows>>>,
 }
 
 impl Statement {

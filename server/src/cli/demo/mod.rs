@@ -53,7 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let serving = tokio::spawn(server.run(async {
         let _ = stopped.await;
     }));
-    let client = Client::connect(&url).await.map_err(|e| Refusal::from(e))?;
+    let client = Client::connect(&url).await.map_err(Refusal::from)?;
     let mut guide = Guide::new(client);
     let ended = guide.tour(&url, folder).await;
     let _ = stop.send(());
