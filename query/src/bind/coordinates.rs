@@ -138,7 +138,8 @@ impl<'a> Line<'a> {
                 ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
                     let Some((first, after)) = period(text) else { return wrong(&format!("'{text}'")) };
                     let (first, after) = (count(first, per), count(after, per));
-                    Ok((first as f64, if after > first { (after - 1) as f64 } else { first as f64 }))
+                    // Counts of nanoseconds have no f64 for "one less"; the next number below is close enough.
+                    Ok((first as f64, if after > first { (after as f64).next_down() } else { first as f64 }))
                 }
                 other => match other.cast_to(self.coordinates.data_type()) {
                     Ok(v) => match v.cast_to(&DataType::Int64) {

@@ -287,7 +287,9 @@ impl Worker {
     fn begin(&self, reduction: &Reduction, block: &Block) -> Result<(Accumulators, MemoryReservation)> {
         let groups = block.groups();
         let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups))?;
-        let sparse = !reduction.groups.keys.is_empty() && (self.plan.program.masks() || reduction.groups.is_joint());
+        // An axis of which nothing is seen leaves every group without cells.
+        let gaps = self.plan.program.masks() || reduction.groups.is_joint() || self.plan.tiles.len() == 0;
+        let sparse = gaps && !reduction.groups.keys.is_empty();
         Ok((Accumulators::new(&reduction.aggregates, groups, sparse)?, held))
     }
 

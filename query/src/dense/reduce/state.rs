@@ -212,7 +212,8 @@ impl Column {
         Ok(match self {
             Column::Sum(sums, counts, true) => {
                 let some = NullBuffer::from_iter(counts.iter().map(|&c| c > 0));
-                vec![Arc::new(UInt64Array::from(counts)), Arc::new(Float64Array::new(sums.into(), Some(some)))]
+                // DataFusion takes a count that is not NULL for a group that has values.
+                vec![Arc::new(UInt64Array::new(counts.into(), Some(some.clone()))), Arc::new(Float64Array::new(sums.into(), Some(some)))]
             }
             Column::Moments { count, shift, sum, squares, .. } => {
                 let mean: Vec<f64> = means(&count, &shift, &sum).collect();
