@@ -80,6 +80,9 @@ impl GroupSpace {
             for _ in 1..outer {
                 ids.extend_from_within(..once);
             }
+            if outer == 0 {
+                ids.clear();
+            }
             columns.push(take(&key.values, ids)?);
         }
         Ok(columns)
