@@ -58,7 +58,7 @@ impl Statement {
     }
 
     /// The rows of parameters to run it with; one empty row when nothing is bound.
-    pub fn parameter_rows(&self) -> Arc<[Vec<ScalarValue>]> {
+    pub fn parameter_rows(&self) -> ParameterRows {
         self.bound.lock().clone().unwrap_or_else(|| Arc::new([vec![]]))
     }
 
