@@ -162,8 +162,7 @@ impl Guide {
                 batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect();
             for row in 0..batch.num_rows() {
                 for column in columns.as_deref().unwrap_or_default() {
-                    for line in column.value(row).to_string().lines() {
-                        let line: String = line.chars().take(self.width).collect();
+                    for line in column.value(row).to_string().lines().flat_map(|line| folded(line, self.width)) {
                         writeln!(self.out, "  {line}")?;
                     }
                 }
@@ -183,6 +182,21 @@ impl Guide {
         let drawn = series::draw(&points, unit, label, self.width.saturating_sub(12).min(90), 12);
         Ok(writeln!(self.out, "{drawn}")?)
     }
+}
+
+/// A line in pieces of at most `width` characters, cut at spaces; what goes on is set in further than where it began.
+fn folded(line: &str, width: usize) -> Vec<String> {
+    let indent = " ".repeat(line.chars().take_while(|c| *c == ' ').count() + 4);
+    let mut pieces = vec![];
+    let mut piece = String::new();
+    for word in line.split_inclusive(' ') {
+        if !piece.trim().is_empty() && piece.chars().count() + word.trim_end().chars().count() > width {
+            pieces.push(std::mem::replace(&mut piece, indent.clone()).trim_end().to_string());
+        }
+        piece.push_str(word);
+    }
+    pieces.push(piece.trim_end().to_string());
+    pieces
 }
 
 /// A column as numbers: instants as seconds since 1970, missing values as NaN.
@@ -217,4 +231,21 @@ fn raster(answer: &Dataset) -> Result<Raster, Failure> {
     let raster = raster.north_up(&coordinates(y)?);
     let role = answer.axis(x).and_then(|axis| axis.role.as_deref().map(str::to_ascii_lowercase));
     Ok(if role.as_deref() == Some("longitude") || x.starts_with("lon") { raster.centred(&coordinates(x)?) } else { raster })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_folded_at_spaces() {
+        assert_eq!(folded("  CubeExec: a=1, b=2, c=3", 16), ["  CubeExec: a=1,", "      b=2, c=3"]);
+        assert_eq!(folded("short", 16), ["short"]);
+        assert_eq!(folded("averyveryverylongword", 5), ["averyveryverylongword"]);
+    }
+
+    #[test]
+    fn instants_are_written_as_days() {
+        assert_eq!(date(1_689_422_400.0), "2023-07-15");
+    }
 }

@@ -79,7 +79,7 @@ pub const STOPS: [Stop; 9] = [
     },
     Stop {
         about: "One satellite scene: the vegetation index out of two bands; clouds are in the way.",
-        sql: "SELECT (b08 - b04) / (b08 + b04) AS ndvi\nFROM s2[time('2023-07-17')]",
+        sql: "SELECT (b08 - b04) / (b08 + b04) AS ndvi\nFROM s2[time('2023-06-02')]",
         drawn: Drawn::Map(colorous::YELLOW_GREEN, "NDVI"),
     },
     Stop {
