@@ -1,8 +1,8 @@
 //! The storage room: files in place become an index, and the index becomes tiles.
 //!
-//! * [`array`]: the words everybody uses: extents, axes, grids, array metadata, chunk manifests.
+//! * [`mod@array`]: the words everybody uses: extents, axes, grids, array metadata, chunk manifests.
 //! * [`object`]: where bytes lie: roots, locations, versions, ranged reads.
-//! * [`format`]: one file format each, headers only: bytes to [`array::ArrayMetadata`] and chunk references.
+//! * [`mod@format`]: one file format each, headers only: bytes to [`array::ArrayMetadata`] and chunk references.
 //! * [`convention`]: what attributes mean: CF and GeoKeys to axes, packing, missing values, CRS.
 //! * [`codec`]: one codec a file: stored bytes to cells.
 //! * [`catalog`]: cubes made of granules, kept in an embedded store; everything in it can be derived again.
