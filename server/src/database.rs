@@ -14,7 +14,7 @@ use crate::config::Settings;
 /// debug build. Pages that are not touched cost nothing.
 const STACK: usize = 256 << 20;
 
-/// An open database: everything that a query needs. It ends with [`Database::close`] or when dropped.
+/// An open database: everything that a query needs. It ends when dropped.
 pub struct Database {
     objects: Objects,
     engine: Engine,
