@@ -21,7 +21,7 @@ use crate::bind::statements;
 use crate::bind::subset::SubsetPlanner;
 use crate::catalog::CubeSchema;
 use crate::optimizer::{self, DenseOptions};
-use crate::result::{array, rebatch::rebatch};
+use crate::result::array;
 use crate::{ErrorKind, Form, QueryError, explain, functions, plan};
 
 /// Name of the catalog and schema in which cubes stand.
@@ -233,7 +233,7 @@ impl Prepared {
                 let plan = plan.clone().reset_state().map_err(|e| self.engine.error(e, text))?;
                 let stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx());
                 let stream = stream.map_err(|e| self.engine.error(e, text))?;
-                Ok(explain::with_readable_errors(rebatch(stream), self.engine.catalog.clone(), text.clone()))
+                Ok(explain::with_readable_errors(stream, self.engine.catalog.clone(), text.clone()))
             }
             Work::Explain { analyze, plan, text } => {
                 explain::run(*analyze, plan.clone(), context.task_ctx()).await.map_err(|e| self.engine.error(e, text))

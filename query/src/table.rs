@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::array::{Array, BooleanArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -57,16 +57,8 @@ impl CubeTable {
     fn narrow(&self, view: &View, axis: usize, filter: &Expr, state: &dyn Session) -> Result<View> {
         let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
         let predicate = state.create_physical_expr(filter.clone(), &schema)?;
-        let coordinates = &view.axes[axis].coordinates;
-        let n = coordinates.len();
-        let columns: Vec<ArrayRef> = (0..self.schema.fields().len())
-            .map(|i| if i == axis { coordinates.clone() } else { new_null_array(self.schema.field(i).data_type(), n) })
-            .collect();
-        // Only the axis's own column is looked at; the others stand for nothing, so the schema must allow NULL.
-        let fields: Vec<_> = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(n));
-        let batch = RecordBatch::try_new_with_options(Arc::new(datafusion::arrow::datatypes::Schema::new(fields)), columns, &options)?;
-        let keep = predicate.evaluate(&batch)?.into_array(n)?;
+        let batch = view.along(axis, &self.schema, axis)?;
+        let keep = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
         match keep.as_any().downcast_ref::<BooleanArray>() {
             Some(keep) => view.restrict(axis, keep),
             None => datafusion::common::internal_err!("the predicate {filter} gives {}", keep.data_type()),

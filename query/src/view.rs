@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -139,6 +139,18 @@ impl View {
                     .with_metadata([(ATTRIBUTES.to_string(), variable.attributes.to_json().to_string())].into())
             }
         }
+    }
+
+    /// One row a position of an axis: its coordinates in column `at` of `schema`, NULL in all others. What is evaluated on
+    /// it must be a function of that axis alone.
+    pub fn along(&self, axis: usize, schema: &Schema, at: usize) -> Result<RecordBatch> {
+        let coordinates = &self.axes[axis].coordinates;
+        let n = coordinates.len();
+        let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let column = |(i, f): (usize, &Field)| if i == at { coordinates.clone() } else { new_null_array(f.data_type(), n) };
+        let columns = fields.iter().enumerate().map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(n));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
 
     /// The schema of these columns.

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
@@ -135,15 +133,9 @@ fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: 
         }
     }
     let (axis, index) = axis.ok_or_else(|| format!("the group key {name} depends on no axis"))?;
-    let coordinates = &view.axes[axis].coordinates;
-    let n = coordinates.len();
-    let fields: Vec<_> = program.read_schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-    let columns: Vec<ArrayRef> =
-        fields.iter().enumerate().map(|(i, f)| if i == index { coordinates.clone() } else { new_null_array(f.data_type(), n) }).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(n));
-    let values = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-        .map_err(datafusion::error::DataFusionError::from)
-        .and_then(|batch| expr.evaluate(&batch)?.into_array(n))
+    let values = view
+        .along(axis, &program.read_schema, index)
+        .and_then(|batch| expr.evaluate(&batch)?.into_array(batch.num_rows()))
         .and_then(|values| AxisKey::new(axis, expr.downcast_ref::<Column>().is_some(), values));
     values.map_err(|e| e.to_string())
 }

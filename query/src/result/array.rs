@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -191,7 +191,7 @@ fn scattered(
         let coordinates = &view.axes[d.axis].coordinates;
         let (coordinates, source) = match &d.function {
             None => (coordinates.clone(), Some(view.cube.grid.axes[d.axis].clone())),
-            Some(function) => (function_values(state, &view, d.axis, function, coordinates)?, None),
+            Some(function) => (function_values(state, &view, d.axis, function)?, None),
         };
         axes.push((schema.index_of(&d.column)?, ResultAxis { name: d.name.clone(), coordinates, source }));
     }
@@ -215,12 +215,11 @@ fn scattered(
 }
 
 /// The distinct values of a function of an axis, in the order of [`AxisKey`].
-fn function_values(state: &SessionState, view: &View, axis: usize, function: &Expr, at: &ArrayRef) -> Result<ArrayRef> {
+fn function_values(state: &SessionState, view: &View, axis: usize, function: &Expr) -> Result<ArrayRef> {
     let field = view.field(CubeColumn::Axis(axis));
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
     let expr = state.create_physical_expr(function.clone(), &DFSchema::try_from(schema.as_ref().clone())?)?;
-    let batch = datafusion::arrow::array::RecordBatch::try_new(schema, vec![at.clone()])?;
-    let values = expr.evaluate(&batch)?.into_array(at.len())?;
-    debug_assert_ne!(values.data_type(), &DataType::Null);
+    let batch = view.along(axis, &schema, 0)?;
+    let values = expr.evaluate(&batch)?.into_array(batch.num_rows())?;
     Ok(AxisKey::new(axis, false, values)?.values)
 }

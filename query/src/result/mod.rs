@@ -4,12 +4,10 @@
 //! * `array`: turns a plan of rows into one of tensors.
 //! * `scatter`: the general way to an array, for plans whose cells do not come in boxes.
 //! * `metadata`: the JSON of `graticule.axes`.
-//! * `rebatch`: batches of a size that travels well.
 
 pub(crate) mod array;
 mod axes;
 mod metadata;
-pub(crate) mod rebatch;
 mod scatter;
 
 /// How the answer to a query is laid out.

@@ -92,7 +92,7 @@ impl ExecutionPlan for ScatterExec {
             if cells > u64::from(u32::MAX) {
                 return resources_err!("the array would have {cells} cells, computed row by row; ask for less, or in row form (sql)");
             }
-            reservation.try_grow(cells as usize * 8)?;
+            reservation.try_grow((cells as usize).saturating_mul(size_of::<Option<u64>>()))?;
             let places = axes.iter().map(|(column, coordinates)| Places::new(*column, coordinates)).collect::<Result<Vec<_>>>()?;
             let mut row_of: Vec<Option<u64>> = vec![None; cells as usize];
             let mut batches = Vec::new();
