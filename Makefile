@@ -25,7 +25,7 @@ demo-data: $(VENV)/demo
 # The dev profile optimises the crates under the inner loops and builds in a fraction of the time of a release build.
 build:
 	@echo "== building graticule"
-	@$(CARGO) build --locked --package graticule-server --bin graticule
+	@$(CARGO) build --locked --workspace --bin graticule
 
 test: lint test-rust test-python
 	@echo "== all tests passed"

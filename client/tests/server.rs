@@ -28,7 +28,7 @@ impl Drop for Server {
 }
 
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/tiff").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus").canonicalize().unwrap()
 }
 
 fn program() -> Option<PathBuf> {
@@ -56,7 +56,7 @@ fn serve() -> Option<Server> {
 
 async fn globe(server: &Server) -> Client {
     let mut db = Client::connect(&server.url).await.unwrap();
-    db.execute(&format!("CREATE CUBE globe FROM '{}/globe.tif'", corpus().display())).await.unwrap();
+    db.execute(&format!("CREATE CUBE globe FROM '{}/tiff/globe.tif'", corpus().display())).await.unwrap();
     db
 }
 
@@ -93,12 +93,36 @@ async fn arrays_have_their_cells_and_axes() {
     assert_eq!(cells.shape(), [37, 44]);
     assert!(cells.indexed_iter().all(|(at, &v)| v == cell(at[0], at[1])));
     assert_eq!((found.axes[0].size, found.axes[1].size), (37, 44));
+    assert_eq!(found.crs.as_deref(), Some("EPSG:4326"));
+    // The centre of the first pixel: 50 - 0.25 / 2.
+    let y = found.axes[0].coordinates.as_ref().unwrap();
+    assert_eq!((found.axes[0].name.as_str(), y.as_primitive::<Float64Type>().value(0)), ("y", 49.875));
 
     let rows = db.array("SELECT avg(band_1) AS v FROM globe GROUP BY DIMS EXCEPT (x)").await.unwrap();
     let mean = rows.variable("v").unwrap();
     assert_eq!(mean.dims.len(), 1);
     let want = (0..44).map(|c| f64::from(cell(5, c))).sum::<f64>() / 44.0;
     assert!((mean.values.to_f64().unwrap()[[5]] - want).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn a_cube_of_netcdf_files_has_the_values_of_xarray() {
+    let Some(server) = serve() else { return };
+    let mut db = Client::connect(&server.url).await.unwrap();
+    db.execute(&format!("CREATE CUBE weather FROM '{}/cubes/weather_*.nc'", corpus().display())).await.unwrap();
+    let truth: serde_json::Value = serde_json::from_slice(&std::fs::read(corpus().join("cubes/truth.json")).unwrap()).unwrap();
+    let mean = "SELECT avg(t2m) AS v FROM weather GROUP BY DIMS EXCEPT (time)";
+
+    let map = db.array(mean).await.unwrap();
+    assert_eq!(map.axes.iter().map(|a| a.size).collect::<Vec<_>>(), [19, 24]);
+    let cells = map.variable("v").unwrap().values.to_f64().unwrap();
+    let rows = db.sql(mean).await.unwrap().collect().await.unwrap();
+    let column: Vec<f64> = rows.iter().flat_map(|b| b.column_by_name("v").unwrap().as_primitive::<Float64Type>().values().to_vec()).collect();
+    for sum in [cells.sum(), column.iter().sum()] {
+        let want = truth["time mean"]["sum"].as_f64().unwrap();
+        assert!((sum - want).abs() < 1e-6 * want, "{sum} {want}");
+    }
+    assert_eq!((cells.len(), column.len()), (456, 456));
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,9 @@ from .layout import Layout, Variable
 if TYPE_CHECKING:
     from .client import Client
 
-_PLAIN = re.compile(r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
-
-
 def quoted(name: str) -> str:
-    """A name as SQL wants it: in quotes unless it is plain lower case."""
-    return name if _PLAIN.match(name) else '"' + name.replace('"', '""') + '"'
+    """A name as SQL takes it for itself, whatever its letters: `a.b`, `Order` and `order` need it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def open_cube(client: Client, cube: str) -> xr.Dataset:

@@ -28,9 +28,8 @@ def test_the_bounding_box_and_the_pick_give_what_numpy_gives(key):
     np.testing.assert_array_equal(asked if pick is None else asked[pick], expected)
 
 
-def test_names_are_quoted_where_sql_needs_it():
-    assert quoted("era5") == "era5" and quoted("era5.lat_lon") == "era5.lat_lon"
-    assert quoted("T2M") == '"T2M"' and quoted('a"b') == '"a""b"'
+def test_names_are_quoted():
+    assert quoted("order") == '"order"' and quoted("era5.lat_lon") == '"era5.lat_lon"' and quoted('a"b') == '"a""b"'
 
 
 def test_indexing_asks_for_just_those_cells():
@@ -39,11 +38,11 @@ def test_indexing_asks_for_just_those_cells():
     dims = ["time", "lat", "lon"]
     whole = answer(axes, {"T": (dims, values, {"units": "K"}, True)}, tile=(3, 4, 5))
     part = answer([axis("time", 1), axis("lat", 2), axis("lon", 5)], {"T": (dims, values[1:2, 1:3], {}, True)}, tile=(1, 2, 5))
-    server = ArrayServer({"SELECT * FROM c": whole, 'SELECT "T" FROM c[time(INDEX 1:1), lat(INDEX 1:2)]': part})
+    server = ArrayServer({'SELECT * FROM "c"': whole, 'SELECT "T" FROM "c"["time"(INDEX 1:1), "lat"(INDEX 1:2)]': part})
     with graticule.connect(server.url) as db:
         ds = db.open("c")
         assert ds.T.units == "K" and ds.T.shape == (3, 4, 5)
-        assert server.asked == ["SELECT * FROM c"]
+        assert server.asked == ['SELECT * FROM "c"']
         np.testing.assert_array_equal(ds.T.isel(time=1).sel(lat=slice(1, 2)).values, values[1, 1:3])
         assert len(server.asked) == 2
         assert ds.T.isel(time=slice(0, 0)).values.shape == (0, 4, 5)

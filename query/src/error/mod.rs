@@ -4,6 +4,7 @@
 mod datafusion;
 
 use ::datafusion::error::DataFusionError;
+use ::datafusion::sql::sqlparser::ast::Ident;
 use ::datafusion::sql::sqlparser::tokenizer::Span;
 use graticule_grammar::{Desugared, GrammarError, Position, render};
 
@@ -114,6 +115,11 @@ impl QueryError {
 
     /// A cube (or other table) that does not exist; `known` are those that do.
     pub(crate) fn no_such_cube(name: &str, known: &[String]) -> Self {
+        if known.iter().any(|k| k == name) {
+            // `scene.tif` is a table of a schema; `"scene.tif"` is a cube.
+            let quoted = Ident::with_quote('"', name);
+            return Self::new(ErrorKind::NotFound, format!("cube `{name}` does not exist; the name needs quotes: {quoted}"));
+        }
         let suggestion = did_you_mean(name, known.iter().map(String::as_str));
         let list = if known.is_empty() { "there are none: CREATE CUBE makes one".to_owned() } else { format!("cubes: {}", listed(known)) };
         Self::new(ErrorKind::NotFound, format!("cube `{name}` does not exist{suggestion} ({list})"))
@@ -217,6 +223,11 @@ mod tests {
     fn missing_cubes_list_the_others() {
         let known: Vec<String> = ["era5", "s2"].map(String::from).to_vec();
         assert_eq!(QueryError::no_such_cube("era", &known).message, "cube `era` does not exist; did you mean `era5`? (cubes: era5, s2)");
+        let dotted = ["scene.tif".to_owned()];
+        assert_eq!(
+            QueryError::no_such_cube("scene.tif", &dotted).message,
+            "cube `scene.tif` does not exist; the name needs quotes: \"scene.tif\""
+        );
         assert_eq!(QueryError::no_such_cube("dem", &[]).message, "cube `dem` does not exist (there are none: CREATE CUBE makes one)");
         let many: Vec<String> = (0..40).map(|i| format!("c{i}")).collect();
         assert!(QueryError::no_such_cube("dem", &many).message.ends_with("c29 and 10 more)"));
