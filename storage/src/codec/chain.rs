@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::{Codec, damaged, deflate, fletcher32, float_predictor, horizontal_predictor, interleave, lzw, packbits, shuffle};
+use super::*;
 use crate::Result;
 
 /// Buffers larger than this are not kept for the next chunk.
@@ -94,15 +94,58 @@ pub(super) fn decode(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: us
 fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
     let too_large = || damaged(format!("{}: {decoded} bytes are too many", codec.name()));
     match codec {
-        Codec::Deflate | Codec::TiffDeflate | Codec::Lzw | Codec::PackBits => Ok(None),
-        Codec::Shuffle { .. } | Codec::HorizontalPredictor { .. } | Codec::FloatPredictor { .. } => Ok(Some(decoded)),
+        _ if compressor(codec).is_some() => Ok(None),
         Codec::Fletcher32 => decoded.checked_add(fletcher32::LENGTH).map(Some).ok_or_else(too_large),
+        Codec::Crc32 { .. } | Codec::Crc32c { .. } | Codec::Adler32 { .. } => {
+            decoded.checked_add(checksum::LENGTH).map(Some).ok_or_else(too_large)
+        }
         Codec::Interleave { samples, .. } => decoded.checked_mul(*samples as usize).map(Some).ok_or_else(too_large),
+        Codec::Delta { decoded: from, encoded: to }
+        | Codec::FixedScaleOffset { decoded: from, encoded: to, .. }
+        | Codec::AsType { decoded: from, encoded: to } => {
+            let cells = decoded.checked_div(from.size()).filter(|n| n * from.size() == decoded);
+            let cells = cells.ok_or_else(|| damaged(format!("{}: {decoded} bytes are not whole cells", codec.name())))?;
+            cells.checked_mul(to.size()).map(Some).ok_or_else(too_large)
+        }
+        Codec::PackedBools => Ok(Some(packed_bools::encoded_len(decoded))),
+        _ => Ok(Some(decoded)),
     }
 }
 
+/// Decodes into the second slice and gives the number of bytes written.
+type Decompress<'c> = Box<dyn Fn(&[u8], &mut [u8]) -> Result<usize> + 'c>;
+
+/// For a codec whose encoded length depends on the data: how many bytes one stored byte can become at most, and how.
+fn compressor(codec: &Codec) -> Option<(usize, Decompress<'_>)> {
+    // Where a header of some bytes may stand for a chunk of any size, only the expected length bounds it.
+    const ANY: usize = usize::MAX;
+    Some(match codec {
+        Codec::Deflate => (deflate::LARGEST_RATIO, Box::new(deflate::undo)),
+        Codec::TiffDeflate => (deflate::LARGEST_RATIO, Box::new(deflate::undo_front)),
+        Codec::Gzip => (deflate::LARGEST_RATIO, Box::new(deflate::undo_gzip)),
+        Codec::Lzw => (lzw::LARGEST_RATIO, Box::new(lzw::undo)),
+        Codec::PackBits => (packbits::LARGEST_RATIO, Box::new(packbits::undo)),
+        Codec::Zstd => (zstd::LARGEST_RATIO, Box::new(zstd::undo)),
+        Codec::Bzip2 => (bzip2::LARGEST_RATIO, Box::new(bzip2::undo)),
+        Codec::Lz4 { framing } => (lz4::LARGEST_RATIO, Box::new(|input, output| lz4::undo(input, output, *framing))),
+        Codec::Lzma { filters } => (lzma::LARGEST_RATIO, Box::new(|input, output| lzma::undo(input, output, filters))),
+        Codec::Blosc => (zstd::LARGEST_RATIO, Box::new(blosc::undo)),
+        Codec::Lzf => (lzf::LARGEST_RATIO, Box::new(lzf::undo)),
+        Codec::Bitshuffle { element, block, inner } => {
+            let (element, block) = (*element as usize, *block as usize);
+            (zstd::LARGEST_RATIO, Box::new(move |input, output| bitshuffle::undo(input, output, element, block, *inner)))
+        }
+        Codec::Szip { parameters } => (szip::LARGEST_RATIO, Box::new(|input, output| szip::undo(input, output, parameters))),
+        Codec::NBit { parameters } => (nbit::LARGEST_RATIO, Box::new(|input, output| nbit::undo(input, output, parameters))),
+        Codec::ScaleOffset { parameters } => (ANY, Box::new(|input, output| scale_offset::undo(input, output, parameters))),
+        _ => return None,
+    })
+}
+
 fn needs_new_buffer(codec: &Codec) -> bool {
-    matches!(codec, Codec::Deflate | Codec::TiffDeflate | Codec::Lzw | Codec::PackBits | Codec::Shuffle { .. } | Codec::Interleave { .. })
+    use Codec::{AsType, Delta, FixedScaleOffset, Interleave, PackedBools, Shuffle};
+    let moves = matches!(codec, Shuffle { .. } | Interleave { .. } | Delta { .. } | FixedScaleOffset { .. } | AsType { .. } | PackedBools);
+    moves || compressor(codec).is_some()
 }
 
 fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
@@ -112,15 +155,21 @@ fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
 /// Undoes one codec. `expected` is the length that it must give, where known; otherwise it may give little more than
 /// `known`, the length after the next step for which one is known. `last`: write into a buffer that becomes the result.
 fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize, last: bool) -> Result<Held<'a>> {
+    if let Some((largest_ratio, decompress)) = compressor(codec) {
+        return compressed(codec, held, expected, known, last, largest_ratio, decompress);
+    }
+    let checked = |held: Held<'a>, at, of| {
+        let data = checksum::verify(held.bytes(), at, codec.name(), of)?;
+        Ok(part(held, data))
+    };
     match *codec {
-        Codec::Deflate => compressed(codec, held, expected, known, last, deflate::LARGEST_RATIO, deflate::undo),
-        Codec::TiffDeflate => compressed(codec, held, expected, known, last, deflate::LARGEST_RATIO, deflate::undo_front),
-        Codec::Lzw => compressed(codec, held, expected, known, last, lzw::LARGEST_RATIO, lzw::undo),
-        Codec::PackBits => compressed(codec, held, expected, known, last, packbits::LARGEST_RATIO, packbits::undo),
         Codec::Shuffle { element } => {
             let element = not_zero(codec, element)?;
             let n = held.bytes().len();
-            Ok(into_new(held, n, last, |input, output| shuffle::undo(input, output, element)))
+            into_new(held, n, last, |input, output| {
+                shuffle::undo(input, output, element);
+                Ok(())
+            })
         }
         Codec::Interleave { samples, sample, element } => {
             let (all, pixel) = (not_zero(codec, samples)?, not_zero(codec, element)?);
@@ -128,18 +177,33 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
             if sample >= samples || !found.is_multiple_of(bytes) {
                 return Err(damaged(format!("interleave: {found} bytes are not whole pixels of {samples} samples of {element} bytes")));
             }
-            Ok(into_new(held, found / all, last, |input, output| interleave::undo(input, output, all, sample as usize, pixel)))
+            into_new(held, found / all, last, |input, output| {
+                interleave::undo(input, output, all, sample as usize, pixel);
+                Ok(())
+            })
         }
         Codec::Fletcher32 => {
             let n = fletcher32::verify(held.bytes())?;
-            Ok(match held {
-                Held::Stored(b) => Held::Stored(b.get(..n).unwrap_or_default()),
-                Held::Spare(b, _) => Held::Spare(b, n),
-                Held::Owned(mut b) => {
-                    b.truncate(n);
-                    Held::Owned(b)
-                }
-            })
+            Ok(part(held, 0..n))
+        }
+        Codec::Crc32 { at } => checked(held, at, checksum::crc32),
+        Codec::Crc32c { at } => checked(held, at, checksum::crc32c),
+        Codec::Adler32 { at } => checked(held, at, checksum::adler32),
+        Codec::Delta { decoded, encoded } => {
+            let n = cells(codec, &held, decoded, encoded)?;
+            into_new(held, n, last, |input, output| cell::undo_delta(input, output, decoded, encoded))
+        }
+        Codec::FixedScaleOffset { scale, offset, decoded, encoded } => {
+            let n = cells(codec, &held, decoded, encoded)?;
+            into_new(held, n, last, |input, output| cell::undo_scale(input, output, scale, offset, decoded, encoded))
+        }
+        Codec::AsType { decoded, encoded } => {
+            let n = cells(codec, &held, decoded, encoded)?;
+            into_new(held, n, last, |input, output| cell::undo_as_type(input, output, decoded, encoded))
+        }
+        Codec::PackedBools => {
+            let n = expected.ok_or_else(|| Error::unsupported("chunk", "packbits behind a compressor"))?;
+            into_new(held, n, last, packed_bools::undo)
         }
         Codec::HorizontalPredictor { row, samples, element, order } => {
             if !matches!(element, 1 | 2 | 4 | 8) {
@@ -151,6 +215,34 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
         Codec::FloatPredictor { row, samples, element } => {
             let (row, samples) = rows(codec, row, samples, element, held.bytes().len())?;
             Ok(in_place(held, |data| float_predictor::undo(data, row, samples, element as usize)))
+        }
+        // The compressors, handled above.
+        _ => Err(Error::Internal(format!("{}: neither a compressor nor another codec", codec.name()))),
+    }
+}
+
+/// Bytes that a codec which computes with cells makes of `held`.
+fn cells(codec: &Codec, held: &Held<'_>, decoded: CellType, encoded: CellType) -> Result<usize> {
+    let found = held.bytes().len();
+    let whole = found.checked_div(encoded.size()).filter(|n| n * encoded.size() == found);
+    let bytes = whole.and_then(|n| n.checked_mul(decoded.size()));
+    bytes.ok_or_else(|| damaged(format!("{}: {found} bytes are not whole cells of {}", codec.name(), encoded.data_type.name())))
+}
+
+/// Keeps only a range of the bytes.
+fn part(held: Held<'_>, range: std::ops::Range<usize>) -> Held<'_> {
+    match held {
+        Held::Stored(b) => Held::Stored(b.get(range).unwrap_or_default()),
+        Held::Spare(mut b, n) => {
+            let range = range.start.min(n)..range.end.min(n);
+            let length = range.len();
+            b.copy_within(range, 0);
+            Held::Spare(b, length)
+        }
+        Held::Owned(mut b) => {
+            b.truncate(range.end);
+            b.drain(..range.start.min(b.len()));
+            Held::Owned(b)
         }
     }
 }
@@ -182,11 +274,12 @@ fn in_place<'a>(held: Held<'a>, change: impl FnOnce(&mut [u8])) -> Held<'a> {
     }
 }
 
-fn into_new<'a>(held: Held<'a>, length: usize, last: bool, write: impl FnOnce(&[u8], &mut [u8])) -> Held<'a> {
+fn into_new<'a>(held: Held<'a>, length: usize, last: bool, write: impl FnOnce(&[u8], &mut [u8]) -> Result<()>) -> Result<Held<'a>> {
     let mut b = if last { vec![0; length] } else { spare(length) };
-    write(held.bytes(), b.get_mut(..length).unwrap_or_default());
+    let written = write(held.bytes(), b.get_mut(..length).unwrap_or_default());
     held.give_back();
-    if last { Held::Owned(b) } else { Held::Spare(b, length) }
+    written?;
+    Ok(if last { Held::Owned(b) } else { Held::Spare(b, length) })
 }
 
 fn compressed<'a>(
@@ -196,7 +289,7 @@ fn compressed<'a>(
     known: usize,
     last: bool,
     largest_ratio: usize,
-    decompress: fn(&[u8], &mut [u8]) -> Result<usize>,
+    decompress: Decompress<'_>,
 ) -> Result<Held<'a>> {
     let input = held.bytes();
     let most = input.len().saturating_mul(largest_ratio);

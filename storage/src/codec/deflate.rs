@@ -1,4 +1,5 @@
-//! zlib streams (RFC 1950) by libdeflate, one decompressor a thread. It checks the stream's Adler-32 itself.
+//! zlib streams (RFC 1950) and gzip members (RFC 1952) by libdeflate, one decompressor a thread. It checks the Adler-32 or
+//! CRC-32 itself.
 
 use std::cell::RefCell;
 
@@ -17,6 +18,14 @@ thread_local! {
 /// Inflates `input` into `output` and gives the number of bytes written; a stream that holds more than `output` is an error.
 pub(super) fn undo(input: &[u8], output: &mut [u8]) -> Result<usize> {
     inflate(input, output)?.ok_or_else(|| damaged(format!("deflate: expected {} bytes, found more", output.len())))
+}
+
+/// Inflates one gzip member into `output` and gives the number of bytes written.
+pub(super) fn undo_gzip(input: &[u8], output: &mut [u8]) -> Result<usize> {
+    DECOMPRESSOR.with_borrow_mut(|d| d.gzip_decompress(input, output)).map_err(|e| match e {
+        DecompressionError::InsufficientSpace => damaged(format!("gzip: expected {} bytes, found more", output.len())),
+        DecompressionError::BadData => damaged(format!("gzip: {} stored bytes are not a whole, valid gzip member", input.len())),
+    })
 }
 
 /// Inflates `input` into `output`, leaving what the stream holds behind it.

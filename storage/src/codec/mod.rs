@@ -7,20 +7,44 @@ use serde::{Deserialize, Serialize};
 use crate::array::ByteOrder;
 use crate::{Error, Result};
 
+mod bits;
+mod bitshuffle;
+mod blosc;
+mod blosclz;
+mod bzip2;
+mod cell;
 mod chain;
+mod checksum;
 mod deflate;
+#[cfg(test)]
+mod filter_tests;
 mod fletcher32;
 mod float_predictor;
 mod horizontal_predictor;
 mod interleave;
+mod lz4;
+mod lzf;
+mod lzma;
 mod lzw;
+mod nbit;
 mod packbits;
+mod packed_bools;
+mod scale_offset;
 mod shuffle;
+mod snappy;
+mod szip;
 #[cfg(test)]
 mod tests;
+mod zstd;
+
+pub use bitshuffle::BitshuffleInner;
+pub use cell::CellType;
+pub use checksum::ChecksumAt;
+pub use lz4::Lz4Framing;
+pub use lzma::LzmaFilter;
 
 /// One step of an array's encoding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Codec {
     /// HDF5 filter 2: bytes of equal significance together.
     Shuffle {
@@ -69,6 +93,92 @@ pub enum Codec {
     /// zlib stream of a TIFF strip or tile, compression 8 and 32946. Rows below the image, which some writers put into the
     /// last strip, are left, as libtiff does (so do [`Codec::Lzw`] and [`Codec::PackBits`]).
     TiffDeflate,
+    /// One gzip member (RFC 1952).
+    Gzip,
+    /// Zstandard frames (RFC 8878); HDF5 filter 32015.
+    Zstd,
+    /// bzip2 streams; HDF5 filter 307, numcodecs' `bz2`.
+    Bzip2,
+    /// LZ4 blocks; HDF5 filter 32004, numcodecs' `lz4`.
+    Lz4 {
+        /// What stands around the blocks.
+        framing: Lz4Framing,
+    },
+    /// LZMA; numcodecs' `lzma`.
+    Lzma {
+        /// The filters of a raw stream, as they encode (`format` 3); empty: an .xz or .lzma container.
+        filters: Vec<LzmaFilter>,
+    },
+    /// A Blosc 1 buffer, which tells its own compressor and shuffle; HDF5 filter 32001.
+    Blosc,
+    /// Four bytes of CRC-32 (zlib's).
+    Crc32 {
+        /// Where they stand.
+        at: ChecksumAt,
+    },
+    /// Four bytes of CRC-32C (Castagnoli).
+    Crc32c {
+        /// Where they stand.
+        at: ChecksumAt,
+    },
+    /// Four bytes of Adler-32.
+    Adler32 {
+        /// Where they stand.
+        at: ChecksumAt,
+    },
+    /// numcodecs' `delta`: each cell's difference from the one before it, over the whole chunk.
+    Delta {
+        /// Cells once decoded (`dtype`).
+        decoded: CellType,
+        /// The differences (`astype`).
+        encoded: CellType,
+    },
+    /// numcodecs' `fixedscaleoffset`: value = stored / `scale` + `offset`.
+    FixedScaleOffset {
+        /// Divides.
+        scale: f64,
+        /// Is added.
+        offset: f64,
+        /// Cells once decoded (`dtype`).
+        decoded: CellType,
+        /// Cells as stored (`astype`).
+        encoded: CellType,
+    },
+    /// numcodecs' `astype`.
+    AsType {
+        /// Cells once decoded (`decode_dtype`).
+        decoded: CellType,
+        /// Cells as stored (`encode_dtype`).
+        encoded: CellType,
+    },
+    /// numcodecs' `packbits`: booleans of one byte as bits.
+    PackedBools,
+    /// HDF5 filter 32000: LibLZF.
+    Lzf,
+    /// HDF5 filter 32008: bits of equal significance together, then compressed.
+    Bitshuffle {
+        /// Bytes an element.
+        element: u32,
+        /// Elements a block of chunks that are not compressed; 0: the library's default.
+        block: u32,
+        /// The compressor.
+        inner: BitshuffleInner,
+    },
+    /// HDF5 filter 4: extended-Rice coding.
+    Szip {
+        /// The filter's client values: options, pixels a block, bits a pixel, pixels a scanline.
+        parameters: Vec<u32>,
+    },
+    /// HDF5 filter 5: only the significant bits of numbers.
+    NBit {
+        /// The filter's client values: their number, whether chunks are stored as they are, elements, type.
+        parameters: Vec<u32>,
+    },
+    /// HDF5 filter 6: distances from the chunk's minimum in few bits.
+    ScaleOffset {
+        /// The filter's client values: scale type and factor, elements, class, size, sign, order, fill value.
+        parameters: Vec<u32>,
+    },
 }
 
 impl Codec {
@@ -83,6 +193,24 @@ impl Codec {
             Codec::HorizontalPredictor { .. } => "predictor2",
             Codec::FloatPredictor { .. } => "predictor3",
             Codec::Interleave { .. } => "interleave",
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+            Codec::Bzip2 => "bzip2",
+            Codec::Lz4 { .. } => "lz4",
+            Codec::Lzma { .. } => "lzma",
+            Codec::Blosc => "blosc",
+            Codec::Crc32 { .. } => "crc32",
+            Codec::Crc32c { .. } => "crc32c",
+            Codec::Adler32 { .. } => "adler32",
+            Codec::Delta { .. } => "delta",
+            Codec::FixedScaleOffset { .. } => "fixedscaleoffset",
+            Codec::AsType { .. } => "astype",
+            Codec::PackedBools => "packbits",
+            Codec::Lzf => "lzf",
+            Codec::Bitshuffle { .. } => "bitshuffle",
+            Codec::Szip { .. } => "szip",
+            Codec::NBit { .. } => "nbit",
+            Codec::ScaleOffset { .. } => "scaleoffset",
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn zlib(data: &[u8]) -> Vec<u8> {
     out
 }
 
-fn bytes_of_hex(hex: &str) -> Vec<u8> {
+pub(super) fn bytes_of_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 

@@ -2,6 +2,7 @@
 
 pub mod geotiff;
 mod hdf5;
+mod netcdf3;
 
 use async_trait::async_trait;
 
@@ -11,6 +12,7 @@ use crate::{Error, Result};
 
 pub use geotiff::GeoTiff;
 pub use hdf5::Hdf5;
+pub use netcdf3::Netcdf3;
 
 /// One array as indexed: what it is and where its chunks lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +76,7 @@ pub trait Format: Send + Sync {
 
 /// All formats, in the order in which they are asked.
 pub fn formats() -> &'static [&'static dyn Format] {
-    &[&Hdf5, &GeoTiff]
+    &[&Hdf5, &GeoTiff, &Netcdf3]
 }
 
 /// Detects the format by magic bytes and indexes the object.
@@ -93,10 +95,8 @@ pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
 /// What the first bytes of an object look like, for people.
 fn first_bytes(head: &[u8]) -> String {
     let start = &head[..head.len().min(8)];
-    let known: [(&[u8], &str); 8] = [
-        (b"CDF\x01", "a netCDF-3 classic file"),
-        (b"CDF\x02", "a netCDF-3 file with 64-bit offsets"),
-        (b"CDF\x05", "a netCDF-3 file with 64-bit data"),
+    let known: [(&[u8], &str); 6] = [
+        (b"CDF", "a netCDF file of an unknown version"),
         (b"GRIB", "a GRIB file"),
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\x1f\x8b", "a gzip file"),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::dataspace::{self, DataspaceType, UNLIMITED};
-use hdf5_reader::messages::filter_pipeline::{self, FilterDescription};
+use hdf5_reader::messages::filter_pipeline;
 use hdf5_reader::messages::{
     MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_FILL_VALUE, MSG_FILL_VALUE_OLD, MSG_FILTER_PIPELINE, fill_value,
 };
@@ -14,10 +14,10 @@ use super::chunks::{self, Layout};
 use super::datatype::{StoredType, number};
 use super::dimensions::Along;
 use super::file::File;
+use super::filter::codec;
 use super::header::Header;
 use super::{Parsed, Reason, text};
 use crate::array::{ArrayMetadata, Attributes, DataType, Scalar};
-use crate::codec::Codec;
 use crate::format::IndexedArray;
 
 /// What netCDF-4 writes into the attribute NAME of a dimension without coordinate variable.
@@ -163,30 +163,4 @@ fn fill(file: &File, dataset: &Dataset, stored: &StoredType) -> Parsed<Option<Sc
             None => Err(format!("fill value of {} bytes for a type of {}", bytes.len(), stored.size).into()),
         },
     }
-}
-
-/// HDF5 filter to codec (registered filters: HDF Group, `Registered_Filter_Plugins.md`).
-fn codec(filter: &FilterDescription, element: u32) -> Parsed<Codec> {
-    let name = match filter.id {
-        1 => return Ok(Codec::Deflate),
-        2 => return Ok(Codec::Shuffle { element: filter.client_data.first().copied().filter(|&n| n > 0).unwrap_or(element) }),
-        3 => return Ok(Codec::Fletcher32),
-        4 => "szip",
-        5 => "nbit",
-        6 => "scaleoffset",
-        305 => "lzo",
-        307 => "bzip2",
-        32000 => "lzf",
-        32001 => "blosc",
-        32004 => "lz4",
-        32008 => "bitshuffle",
-        32013 => "zfp",
-        32015 => "zstd",
-        32017 => "sz",
-        32022 => "granular bitround",
-        32023 => "sz3",
-        32026 => "blosc2",
-        _ => filter.name.as_deref().filter(|n| !n.is_empty()).unwrap_or("unknown"),
-    };
-    Err(format!("filter {} ({name})", filter.id).into())
 }

@@ -1,7 +1,7 @@
 //! HDF5 and netCDF-4: headers to array metadata and chunk manifests. Nothing is decoded here but attributes and small texts.
 //!
 //! `source` bytes · `file` superblock and shared things · `header` messages of one object · `links` children of a group ·
-//! `walk` the tree of objects · `datatype`, `attribute`, `heap` values · `dataset`, `chunks`, `text` one array ·
+//! `walk` the tree of objects · `datatype`, `attribute`, `heap` values · `dataset`, `filter`, `chunks`, `text` one array ·
 //! `dimensions` their names. Structure blocks (B-trees, heaps, chunk indexes) are read by the crate hdf5-reader.
 
 mod attribute;
@@ -10,6 +10,7 @@ mod dataset;
 mod datatype;
 mod dimensions;
 mod file;
+mod filter;
 mod header;
 mod heap;
 mod links;
