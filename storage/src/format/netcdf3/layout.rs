@@ -58,7 +58,7 @@ pub(super) fn records(header: &Header, slabs: &[Measured<Slab>], size: u64) -> M
     let recorded = || slabs.iter().zip(&header.variables).filter_map(|(s, v)| s.as_ref().ok().filter(|s| s.recorded).map(|s| (s, v)));
     let padded = recorded().try_fold(0u64, |n, (s, _)| n.checked_add(s.bytes.checked_next_multiple_of(4)?));
     let padded = padded.ok_or("records of more bytes than 64 bits count")?;
-    let stride = match recorded().last() {
+    let stride = match recorded().next_back() {
         Some((last, _)) if last.bytes.next_multiple_of(4) == padded => last.bytes,
         _ => padded,
     };
