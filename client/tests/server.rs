@@ -117,7 +117,8 @@ async fn a_cube_of_netcdf_files_has_the_values_of_xarray() {
     assert_eq!(map.axes.iter().map(|a| a.size).collect::<Vec<_>>(), [19, 24]);
     let cells = map.variable("v").unwrap().values.to_f64().unwrap();
     let rows = db.sql(mean).await.unwrap().collect().await.unwrap();
-    let column: Vec<f64> = rows.iter().flat_map(|b| b.column_by_name("v").unwrap().as_primitive::<Float64Type>().values().to_vec()).collect();
+    let column: Vec<f64> =
+        rows.iter().flat_map(|b| b.column_by_name("v").unwrap().as_primitive::<Float64Type>().values().to_vec()).collect();
     for sum in [cells.sum(), column.iter().sum()] {
         let want = truth["time mean"]["sum"].as_f64().unwrap();
         assert!((sum - want).abs() < 1e-6 * want, "{sum} {want}");

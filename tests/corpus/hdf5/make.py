@@ -221,7 +221,7 @@ def attribute_truth(o):
     return out
 
 
-FILTERS = {1: 'deflate', 2: 'shuffle', 3: 'fletcher32'}
+FILTERS = {1: 'deflate', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}
 
 
 def dataset_truth(d, path):

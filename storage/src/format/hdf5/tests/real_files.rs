@@ -130,6 +130,14 @@ fn oracle_differences(granule: &IndexedGranule, array: &IndexedArray, truth: &Va
                     Some(1) => "deflate",
                     Some(2) => "shuffle",
                     Some(3) => "fletcher32",
+                    Some(4) => "szip",
+                    Some(5) => "nbit",
+                    Some(6) => "scaleoffset",
+                    Some(32000) => "lzf",
+                    Some(32001) => "blosc",
+                    Some(32004) => "lz4",
+                    Some(32008) => "bitshuffle",
+                    Some(32015) => "zstd",
                     _ => "?",
                 })
                 .collect();
