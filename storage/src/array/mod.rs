@@ -9,6 +9,7 @@ mod extent;
 mod grid;
 mod manifest;
 mod metadata;
+mod shard;
 
 pub(crate) use attributes::float_to_json;
 pub use attributes::{AttributeValue, Attributes};
@@ -18,5 +19,6 @@ pub use data_type::{ByteOrder, DataType};
 pub use encoding::{Encoding, Scalar, value_type};
 pub use extent::Extent;
 pub use grid::Grid;
-pub use manifest::{ChunkManifest, ChunkRef};
+pub use manifest::{ChunkKeys, ChunkManifest, ChunkRef, KeyEncoding};
 pub use metadata::{ArrayMetadata, EdgeChunks};
+pub use shard::Shard;

@@ -164,6 +164,7 @@ impl IndexedFile {
                 format: indexed.format,
                 arrays: indexed.arrays.into_iter().map(|a| a.metadata).collect(),
                 refused: indexed.refused,
+                objects: indexed.objects,
                 attributes: if described.attributes == Attributes::default() { indexed.attributes } else { described.attributes },
             },
             variables: described.variables,

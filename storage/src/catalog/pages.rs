@@ -4,6 +4,8 @@
 //! as LEB128, signed ones zigzag: the number of chunks; their kinds as runs (`kind`, `times`; 0 missing, 1 stored, 2 inline);
 //! then for the stored ones, column by column, the differences from the stored chunk before: object, offset (from the end of
 //! the chunk before), length, skip (exclusive or); then for the inline ones their lengths, then their bytes.
+//!
+//! Chunks whose keys follow from a rule have one page, version 2, which is the record of the rule.
 
 use bytes::Bytes;
 
@@ -15,25 +17,36 @@ use crate::{Error, Result};
 pub const PAGE_CHUNKS: usize = 4096;
 
 const VERSION: u8 = 1;
+const VERSION_OF_KEYS: u8 = 2;
 
 /// The pages of a manifest, in order; none for a manifest without chunks.
 pub fn pack(manifest: &ChunkManifest) -> Result<Vec<Vec<u8>>> {
+    if let Some(keys) = &manifest.keys {
+        let rule = postcard::to_stdvec(keys).map_err(|e| Error::Internal(format!("the rule of chunk keys cannot be written: {e}")))?;
+        return Ok(vec![deflate(VERSION_OF_KEYS, &rule)?]);
+    }
     manifest.chunks.chunks(PAGE_CHUNKS).map(pack_page).collect()
 }
 
 /// The manifest of its pages.
 pub fn unpack<'a>(pages: impl IntoIterator<Item = &'a [u8]>) -> Result<ChunkManifest> {
     let mut chunks = Vec::new();
+    let damaged = || Error::data("catalog", "a page of chunk references is damaged");
     for page in pages {
-        unpack_page(page, &mut chunks).ok_or_else(|| Error::data("catalog", "a page of chunk references is damaged"))?;
+        if page.first() == Some(&VERSION_OF_KEYS) {
+            let keys = inflate(VERSION_OF_KEYS, page).and_then(|rule| postcard::from_bytes(&rule).ok()).ok_or_else(damaged)?;
+            return Ok(ChunkManifest { chunks: Vec::new(), keys: Some(keys) });
+        }
+        unpack_page(page, &mut chunks).ok_or_else(damaged)?;
     }
     chunks.shrink_to_fit();
-    Ok(ChunkManifest { chunks })
+    Ok(ChunkManifest::new(chunks))
 }
 
 fn kind(chunk: &ChunkRef) -> u64 {
     match chunk {
-        ChunkRef::Missing => 0,
+        // Keys are never kept one by one.
+        ChunkRef::Missing | ChunkRef::Key { .. } => 0,
         ChunkRef::Stored { .. } => 1,
         ChunkRef::Inline(_) => 2,
     }
@@ -173,7 +186,7 @@ mod tests {
 
         #[test]
         fn a_manifest_comes_back_as_it_was(chunks in proptest::collection::vec(any_chunk(), 0..300), times in 1..40usize) {
-            let manifest = ChunkManifest { chunks: std::iter::repeat_n(chunks, times).flatten().collect() };
+            let manifest = ChunkManifest::new(std::iter::repeat_n(chunks, times).flatten().collect());
             let pages = pages(&manifest);
             prop_assert_eq!(pages.len(), manifest.chunks.len().div_ceil(PAGE_CHUNKS));
             prop_assert_eq!(unpack(pages.iter().map(Vec::as_slice)).unwrap(), manifest);
@@ -181,7 +194,7 @@ mod tests {
 
         #[test]
         fn damaged_pages_are_errors(chunks in proptest::collection::vec(any_chunk(), 1..50), at in any::<prop::sample::Index>(), bit in 0..8u8) {
-            let manifest = ChunkManifest { chunks };
+            let manifest = ChunkManifest::new(chunks);
             let mut page = pages(&manifest).remove(0);
             let at = at.index(page.len());
             page[at] ^= 1 << bit;
@@ -198,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_takes_one_small_page() {
+        let shard = crate::array::Shard { inner: vec![4, 4], at_end: true, checksum: true, order: Default::default(), trailer: 0 };
+        let encoding = crate::array::KeyEncoding::Default('/');
+        let keys = crate::array::ChunkKeys { prefix: "a/t2m".into(), encoding, counts: vec![1000, 1000], shard: Some(shard), document: 3 };
+        let manifest = ChunkManifest { chunks: vec![], keys: Some(keys) };
+        let pages = pages(&manifest);
+        assert!(pages.len() == 1 && pages[0].len() < 100);
+        assert_eq!(unpack(pages.iter().map(Vec::as_slice)).unwrap(), manifest);
+        assert!(unpack([&pages[0][..pages[0].len() - 1]]).is_err());
+    }
+
+    #[test]
     fn a_chunk_takes_a_few_bytes() {
         // Chunks of a compressed array: lengths differ, most follow each other, some are elsewhere.
         let mut at = 4096u64;
@@ -209,7 +234,7 @@ mod tests {
                 ChunkRef::Stored { object: 0, offset, length, skip: 0 }
             })
             .collect();
-        let manifest = ChunkManifest { chunks };
+        let manifest = ChunkManifest::new(chunks);
         let bytes: usize = pages(&manifest).iter().map(Vec::len).sum();
         assert!(bytes < 100_000 * 8, "{bytes} bytes for 100000 chunks");
         assert_eq!(unpack(pages(&manifest).iter().map(Vec::as_slice)).unwrap(), manifest);

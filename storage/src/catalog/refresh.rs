@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::StreamExt;
+
 use super::change::Change;
 use super::filename::Patterns;
 use super::records::{self, DefinitionRecord, SourcesRecord};
@@ -31,7 +33,7 @@ pub async fn refresh(catalog: &Catalog, name: &str, progress: &dyn Progress) -> 
         let Some(version) = version else { continue };
         present.push(file.clone());
         match known.remove(file) {
-            Some(source) if source.granule.version == version => kept.push(source),
+            Some(source) if source.granule.version == version && unchanged(catalog, &source).await => kept.push(source),
             Some(_) => {
                 report.changed += 1;
                 wanted.push(file.clone());
@@ -62,6 +64,16 @@ pub async fn refresh(catalog: &Catalog, name: &str, progress: &dyn Progress) -> 
     }
     change.commit(catalog)?;
     Ok(report)
+}
+
+/// True where the objects beside a granule's own are as they were. One that is gone or may not be read any more has changed;
+/// indexing it again tells.
+async fn unchanged(catalog: &Catalog, source: &Source) -> bool {
+    let same = futures::stream::iter(source.granule.objects.clone()).map(|o| {
+        let objects = catalog.objects.clone();
+        async move { objects.version(&o.location).await.is_ok_and(|found| found == o.version) }
+    });
+    same.buffer_unordered(16).all(|same| async move { same }).await
 }
 
 fn before_has(catalog: &Catalog, before: &DefinitionRecord, location: &str) -> bool {

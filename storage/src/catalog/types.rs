@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::{ArrayMetadata, Attributes};
 use crate::format::Refused;
-use crate::object::ObjectVersion;
+use crate::object::{ObjectVersion, VersionedObject};
 
 /// Number of a granule; never used twice in one catalog.
 pub type GranuleId = u64;
@@ -28,6 +28,18 @@ pub struct Granule {
     pub refused: Vec<Refused>,
     /// Attributes of its root.
     pub attributes: Attributes,
+    /// Objects beside its own, as they were when they were indexed.
+    pub objects: Vec<VersionedObject>,
+}
+
+impl Granule {
+    /// Location and version of an object by its number in chunk references: 0 is the granule's own.
+    pub fn object(&self, number: u32) -> Option<(&str, &ObjectVersion)> {
+        match number.checked_sub(1) {
+            None => Some((&self.location, &self.version)),
+            Some(further) => self.objects.get(further as usize).map(|o| (o.location.as_str(), &o.version)),
+        }
+    }
 }
 
 /// Where the catalog is kept.

@@ -43,7 +43,7 @@ pub(super) fn adler32(data: &[u8]) -> u32 {
 }
 
 /// CRC-32C (Castagnoli, RFC 3720 appendix B.4), eight bytes a step.
-pub(super) fn crc32c(data: &[u8]) -> u32 {
+pub(crate) fn crc32c(data: &[u8]) -> u32 {
     static TABLES: [[u32; 256]; 8] = tables();
     let look = |table: usize, byte: u8| TABLES[table][usize::from(byte)];
     let mut crc = u32::MAX;

@@ -40,6 +40,7 @@ mod zstd;
 pub use bitshuffle::BitshuffleInner;
 pub use cell::CellType;
 pub use checksum::ChecksumAt;
+pub(crate) use checksum::crc32c;
 pub use lz4::Lz4Framing;
 pub use lzma::LzmaFilter;
 

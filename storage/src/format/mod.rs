@@ -7,7 +7,7 @@ mod netcdf3;
 use async_trait::async_trait;
 
 use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
-use crate::object::ObjectReader;
+use crate::object::{ObjectReader, VersionedObject};
 use crate::{Error, Result};
 
 pub use geotiff::GeoTiff;
@@ -45,9 +45,23 @@ pub struct IndexedGranule {
     pub arrays: Vec<IndexedArray>,
     /// What was left out.
     pub refused: Vec<Refused>,
+    /// Objects beside the granule's own that hold chunks ([`ChunkRef::Stored`](crate::array::ChunkRef::Stored), `object` n is
+    /// number n - 1 here) or metadata. Their versions are checked as the granule's own is; each was opened through
+    /// [`ObjectReader::objects`], so it lies under the roots.
+    pub objects: Vec<VersionedObject>,
 }
 
 impl IndexedGranule {
+    /// The number by which chunk references name a further object; an object that is there already keeps its number.
+    pub fn object_number(&mut self, object: VersionedObject) -> Result<u32> {
+        let known = self.objects.iter().position(|o| *o == object);
+        let position = known.unwrap_or_else(|| {
+            self.objects.push(object);
+            self.objects.len() - 1
+        });
+        u32::try_from(position + 1).map_err(|_| Error::Internal("a granule of more than 2^32 objects".into()))
+    }
+
     /// An array by its path.
     pub fn array(&self, path: &str) -> Option<&IndexedArray> {
         self.arrays.iter().find(|a| a.metadata.path == path)

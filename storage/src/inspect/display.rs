@@ -77,7 +77,8 @@ impl fmt::Display for InspectedArray {
         let codecs: Vec<&str> = m.codecs.iter().map(|c| c.name()).collect();
         let codecs = if codecs.is_empty() { "not compressed".into() } else { codecs.join(" + ") };
         let chunk = if chunk.is_empty() { "1".into() } else { chunk.join("x") };
-        writeln!(f, "    chunks: {all} of {chunk} cells ({written} written, {}), {codecs}", size(self.stored_bytes))?;
+        let written = written.map(|n| format!(" ({n} written, {})", size(self.stored_bytes))).unwrap_or_default();
+        writeln!(f, "    chunks: {all} of {chunk} cells{written}, {codecs}")?;
         for axis in &self.axes {
             writeln!(f, "    axis: {axis}")?;
         }

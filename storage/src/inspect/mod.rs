@@ -58,8 +58,8 @@ pub struct InspectedArray {
     pub metadata: ArrayMetadata,
     /// Bytes that its chunks take in the file.
     pub stored_bytes: u64,
-    /// Chunks that were written, and all chunks.
-    pub chunks: (u64, u64),
+    /// Chunks that were written (unknown where each is an object of its own), and all chunks.
+    pub chunks: (Option<u64>, u64),
     /// From stored cells to values; instants where the array holds times in a real-world calendar.
     pub encoding: Encoding,
     /// `EPSG:4326` or WKT.
@@ -167,6 +167,7 @@ fn describe(granule: &IndexedGranule, number: usize, described: &Described) -> R
     let encoding = variable.map(|v| v.encoding.clone());
     let encoding = encoding.or_else(|| convention::time_encoding_of(granule, number));
     let written = manifest.chunks.iter().filter(|c| !matches!(c, crate::array::ChunkRef::Missing)).count() as u64;
+    let written = manifest.keys.is_none().then_some(written);
     Ok(InspectedArray {
         metadata: metadata.clone(),
         stored_bytes: manifest.stored_bytes(),
@@ -192,7 +193,7 @@ async fn read(
         return Ok(());
     }
     let (metadata, indexed) = (&array.metadata, indexed(granule, number)?);
-    let open = OpenArray::new(objects, object.location(), object.version(), indexed)?;
+    let open = OpenArray::new(objects, object, &granule.objects, indexed)?;
     if options.stats {
         // Of times the numbers in the file's units; their mean as an instant would say little.
         let encoding = match options.raw {

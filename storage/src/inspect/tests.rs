@@ -235,7 +235,7 @@ async fn values_are_those_of_netcdf4_python() {
         let array = describe(&granule, number, &described).unwrap();
         let shape = array.metadata.shape.clone();
         assert_eq!(json!(shape), want["shape"], "{name}");
-        let open = OpenArray::new(&objects, object.location(), object.version(), &granule.arrays[number]).unwrap();
+        let open = OpenArray::new(&objects, &object, &granule.objects, &granule.arrays[number]).unwrap();
         let middle = Extent::new(shape.iter().map(|&n| n / 3..n - n / 4).collect());
         for extent in [Extent::of_shape(&shape), middle] {
             let values = open.values(&extent, &Arc::new(array.encoding.clone())).await.unwrap();

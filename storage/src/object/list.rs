@@ -1,10 +1,11 @@
-//! From a path, URL or glob pattern to the files that it names.
+//! From a path, URL or glob pattern to the files and chunk stores that it names.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
+use super::chunk_store::root_document;
 use super::location::{Roots, local_path, location, system_error};
 use crate::{Error, Result};
 
@@ -31,7 +32,7 @@ pub(super) fn list(pattern: &str, roots: &Roots) -> Result<Vec<String>> {
     } else {
         let canonical = roots.resolve(&path)?;
         let metadata = std::fs::metadata(&canonical).map_err(|e| system_error(pattern, &e))?;
-        if metadata.is_dir() {
+        if metadata.is_dir() && root_document(&canonical).is_none() {
             below(&canonical, roots, &mut HashSet::new(), &mut found)?;
             if found.is_empty() {
                 return Err(Error::NotFound(format!("{pattern}: the folder holds no files")));
@@ -52,7 +53,7 @@ fn matches(pattern: &str, path: &Path, roots: &Roots, found: &mut BTreeSet<Strin
     for entry in entries {
         let entry = entry.map_err(|e| system_error(&e.path().to_string_lossy(), e.error()))?;
         let canonical = roots.resolve(&entry)?;
-        if canonical.is_file() {
+        if canonical.is_file() || root_document(&canonical).is_some() {
             found.insert(location(&canonical)?);
         } else {
             folders |= canonical.is_dir();
@@ -75,9 +76,9 @@ fn below(folder: &Path, roots: &Roots, seen: &mut HashSet<PathBuf>, found: &mut 
                 continue;
             }
             let canonical = roots.resolve(&entry.path())?;
-            if canonical.is_dir() {
+            if canonical.is_dir() && root_document(&canonical).is_none() {
                 waiting.push(canonical);
-            } else if canonical.is_file() {
+            } else if canonical.is_file() || canonical.is_dir() {
                 found.insert(location(&canonical)?);
             }
         }

@@ -95,6 +95,42 @@ pub(super) fn local_path(location: &str) -> Result<PathBuf> {
     std::path::absolute(location).map_err(|e| system_error(location, &e))
 }
 
+/// The location that `name` means in the object at `base`; see [`super::ObjectReader::resolve`].
+pub(super) fn relative_to(base: &str, name: &str) -> String {
+    if scheme(name).is_some() {
+        return name.into();
+    }
+    let Some(scheme) = scheme(base) else {
+        return Path::new(base).parent().unwrap_or(Path::new("/")).join(name).to_string_lossy().into_owned();
+    };
+    if scheme.starts_with("http") {
+        let encoded = name.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+        return Url::parse(base).and_then(|base| base.join(&encoded)).map_or_else(|_| name.into(), String::from);
+    }
+    // Keys of buckets are literal.
+    let key_at = base.find("://").map_or(0, |at| at + 3);
+    let (store, key) = base.split_at(base[key_at..].find('/').map_or(base.len(), |at| key_at + at));
+    let mut parts: Vec<&str> = if name.starts_with('/') { Vec::new() } else { key.split('/').collect() };
+    parts.pop();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    format!("{store}/{}", parts.join("/"))
+}
+
+/// The location of the object with this key below a folder or prefix.
+pub(super) fn below(location: &str, key: &str) -> String {
+    match scheme(location) {
+        Some(scheme) if scheme.starts_with("http") => relative_to(&format!("{}/", location.trim_end_matches('/')), key),
+        _ => format!("{}/{key}", location.trim_end_matches('/')),
+    }
+}
+
 /// The scheme of a URL; `None` for a path.
 fn scheme(location: &str) -> Option<String> {
     let (scheme, _) = location.split_once("://")?;
@@ -127,4 +163,29 @@ pub(super) fn system_error(location: &str, e: &io::Error) -> Error {
 /// The error for a folder where a file is needed.
 pub(super) fn is_a_folder(location: &str) -> Error {
     Error::User(format!("{location}: is a folder, not a file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_an_object_are_relative_to_its_folder() {
+        for (base, name, means) in [
+            ("/data/a/x.nc", "y.nc", "/data/a/y.nc"),
+            ("/data/a/x.nc", "/other/y.nc", "/other/y.nc"),
+            ("/data/a/x.nc", "s3://b/k.nc", "s3://b/k.nc"),
+            ("/data/a/x.nc", "../y.nc", "/data/a/../y.nc"),
+            ("s3://b/a/x.json", "y 1%.nc", "s3://b/a/y 1%.nc"),
+            ("s3://b/a/x.json", "../../../y.nc", "s3://b/y.nc"),
+            ("s3://b/x.json", "./y.nc", "s3://b/y.nc"),
+            ("http://h/a/x.json", "y 1%.nc", "http://h/a/y%201%25.nc"),
+            ("http://h/a/x.json", "../y.nc", "http://h/y.nc"),
+        ] {
+            assert_eq!(relative_to(base, name), means, "{base} {name}");
+        }
+        assert_eq!(below("/data/a.zarr", "t 2/c/0"), "/data/a.zarr/t 2/c/0");
+        assert_eq!(below("s3://b/a.zarr/", "t/.zarray"), "s3://b/a.zarr/t/.zarray");
+        assert_eq!(below("https://h/a.zarr", "t 2/c/0"), "https://h/a.zarr/t%202/c/0");
+    }
 }

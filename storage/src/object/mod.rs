@@ -2,6 +2,7 @@
 //!
 //! A location is the canonical absolute path of a local file; later also the URL of a remote object (see `store`).
 
+mod chunk_store;
 mod list;
 mod location;
 mod ranges;
@@ -29,6 +30,15 @@ pub struct ObjectVersion {
     pub modified_micros: i64,
     /// The store's tag, where it gives one.
     pub etag: Option<String>,
+}
+
+/// An object and the state of it that was indexed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionedObject {
+    /// Canonical path or URL.
+    pub location: String,
+    /// Its version when it was indexed.
+    pub version: ObjectVersion,
 }
 
 impl ObjectVersion {
@@ -82,8 +92,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Canonical locations of the files that a path, `file://` URL or glob pattern (`/data/*.nc`, `/data/**/*.tif`) names;
-    /// a folder names every file below it. Names that begin with a dot are skipped. Sorted, without repeats.
+    /// Canonical locations of the files and chunk stores (folders that are one data set: Zarr) that a path, `file://` URL or glob pattern (`/data/*.nc`, `/data/**/*.tif`) names;
+    /// a folder names every file and chunk store below it. Names that begin with a dot are skipped. Sorted, without repeats.
     ///
     /// Errors: [`Error::NotFound`] when nothing matches, [`Error::Forbidden`] for a place (or a link that leads) outside
     /// the roots.
@@ -97,11 +107,38 @@ impl Objects {
         self.opened(location)?.version()
     }
 
-    /// A reader for headers.
+    /// A reader for headers. The location of a chunk store stands for its root document, here and in
+    /// [`Objects::version`] and [`Objects::read_ranges`].
     pub async fn open(&self, location: &str) -> Result<ObjectReader> {
         let opened = self.opened(location)?;
         let version = opened.probe().await?;
-        Ok(ObjectReader::new(opened, version))
+        Ok(ObjectReader::new(opened, version, self.clone()))
+    }
+
+    /// All bytes of an object as it is now, and its version; `None` when there is no such object.
+    ///
+    /// Errors: [`Error::Forbidden`] outside of the roots; [`Error::Changed`] when it changes while it is read;
+    /// [`Error::Resources`] when it has more than `limit` bytes.
+    pub async fn read_all(&self, location: &str, limit: u64) -> Result<Option<(Bytes, ObjectVersion)>> {
+        let Some(version) = self.version_if_there(location).await? else { return Ok(None) };
+        if version.size > limit {
+            return Err(Error::Resources(format!("{location}: {} bytes are too many to read at once (at most {limit})", version.size)));
+        }
+        let whole = 0..version.size;
+        match self.read_ranges(location, &version, &[whole]).await {
+            Ok(mut bytes) => Ok(bytes.pop().map(|bytes| (bytes, version))),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Objects::version`]; `None` when there is no such object.
+    pub async fn version_if_there(&self, location: &str) -> Result<Option<ObjectVersion>> {
+        match self.version(location).await {
+            Ok(version) => Ok(Some(version)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ranges of one object, in the order given: near ones are fetched in one request, requests run in parallel, and each
@@ -125,9 +162,18 @@ impl Objects {
     /// Checks the location against the roots and finds its store.
     fn opened(&self, location: &str) -> Result<Opened> {
         let path = location::local_path(location)?;
-        let canonical = self.roots.read().resolve(&path)?;
-        Opened::local(&canonical)
+        let roots = self.roots.read();
+        let canonical = roots.resolve(&path)?;
+        match chunk_store::root_document(&canonical) {
+            None => Opened::local(&canonical),
+            Some(name) => Opened::local(&roots.resolve(&canonical.join(name))?)?.document_of(&canonical, name),
+        }
     }
+}
+
+/// The location of the object with this key below a folder or prefix: of the chunk `t2m/c/0/1` of the store `/data/a.zarr`.
+pub fn below(location: &str, key: &str) -> String {
+    location::below(location, key)
 }
 
 /// The error for a range that is not in the object.

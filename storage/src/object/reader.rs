@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::store::Opened;
-use super::{ObjectVersion, over_the_end};
+use super::{ObjectVersion, Objects, location, over_the_end};
 use crate::{Error, Result};
 
 /// Bytes a block.
@@ -32,6 +32,7 @@ pub struct ObjectReader {
 #[derive(Debug)]
 struct Inner {
     object: Opened,
+    objects: Objects,
     version: ObjectVersion,
     blocks: Mutex<Blocks>,
     requests: AtomicU64,
@@ -58,13 +59,29 @@ impl Blocks {
 }
 
 impl ObjectReader {
-    pub(super) fn new(object: Opened, version: ObjectVersion) -> ObjectReader {
-        ObjectReader { inner: Arc::new(Inner { object, version, blocks: Mutex::default(), requests: AtomicU64::new(0) }) }
+    pub(super) fn new(object: Opened, version: ObjectVersion, objects: Objects) -> ObjectReader {
+        ObjectReader { inner: Arc::new(Inner { object, objects, version, blocks: Mutex::default(), requests: AtomicU64::new(0) }) }
     }
 
     /// Canonical path or URL.
     pub fn location(&self) -> &str {
         self.inner.object.location()
+    }
+
+    /// Set where the location is a chunk store: the name of the document in it that is read here (`zarr.json`, `.zmetadata` ...).
+    pub fn document(&self) -> Option<&'static str> {
+        self.inner.object.document()
+    }
+
+    /// Where further objects are opened that this one names: under the same roots.
+    pub fn objects(&self) -> &Objects {
+        &self.inner.objects
+    }
+
+    /// The location that a name in this object means: absolute paths and URLs stand for themselves, others are relative to
+    /// the folder that this object lies in. Neither roots nor existence are checked here: opening it does.
+    pub fn resolve(&self, name: &str) -> String {
+        location::relative_to(self.location(), name)
     }
 
     /// The version opened; every read is of this version.

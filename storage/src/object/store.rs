@@ -22,6 +22,8 @@ pub(super) struct Opened {
     path: Arc<PathBuf>,
     store: Arc<dyn ObjectStore>,
     key: object_store::path::Path,
+    /// Set where the location is a folder: the name of the document in it that is opened in its place.
+    document: Option<&'static str>,
 }
 
 impl Opened {
@@ -31,7 +33,17 @@ impl Opened {
         regular_file(canonical, &name)?;
         let key = object_store::path::Path::from_absolute_path(canonical)
             .map_err(|e| Error::unsupported(name.as_str(), format!("file name: {e}")))?;
-        Ok(Opened { location: name.into(), path: Arc::new(canonical.to_path_buf()), store: Arc::clone(&LOCAL), key })
+        Ok(Opened { location: name.into(), path: Arc::new(canonical.to_path_buf()), store: Arc::clone(&LOCAL), key, document: None })
+    }
+
+    /// Makes this object, a folder's root document, stand for the folder.
+    pub(super) fn document_of(self, folder: &Path, name: &'static str) -> Result<Opened> {
+        Ok(Opened { location: location(folder)?.into(), document: Some(name), ..self })
+    }
+
+    /// The name of the document that stands for the folder that the location names.
+    pub(super) fn document(&self) -> Option<&'static str> {
+        self.document
     }
 
     /// Canonical path or URL.

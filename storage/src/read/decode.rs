@@ -17,8 +17,8 @@ use crate::catalog::GranuleId;
 use crate::codec::Codec;
 use crate::{Error, Result};
 
-/// Chunks of several interleaved bands, decoded up to the step that takes one band: by granule and first byte.
-type Interleaved = HashMap<(GranuleId, u64), Vec<u8>>;
+/// Chunks of several interleaved bands, decoded up to the step that takes one band: by granule, object and first byte.
+type Interleaved = HashMap<(GranuleId, u32, u64), Vec<u8>>;
 
 /// Decodes on the calling thread and keeps decoded chunks in the cache.
 pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>) -> Result<Tile> {
@@ -62,21 +62,21 @@ pub(super) fn column(
 
 /// The cells of a stored chunk, native byte order.
 pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>, interleaved: Option<&mut Interleaved>) -> Result<Bytes> {
-    let (bytes, skip, range) = match bytes {
+    let (bytes, skip, range, version) = match bytes {
         ChunkBytes::Decoded(bytes) => return Ok(bytes),
-        ChunkBytes::Stored { bytes, skip, range } => (bytes, skip, range),
+        ChunkBytes::Stored { bytes, skip, range, version } => (bytes, skip, range, version),
         ChunkBytes::Missing => return Err(Error::Internal("a missing chunk has no bytes".into())),
     };
     let chunk = chunk::Stored {
         granule: &part.source.granule,
         array: part.source.metadata(),
-        range: range.as_ref(),
+        range: range.as_ref().map(|(_, range)| range),
         decoded_len: part.decoded_len,
     };
     let shared = match (interleaved, chunk.array.codecs.first(), &range) {
         // Alone, an interleave costs nothing to share.
-        (Some(all), Some(Codec::Interleave { samples, .. }), Some(range)) if skip & 1 == 0 && chunk.array.codecs.len() > 1 => {
-            Some((all, *samples as usize, (chunk.granule.id, range.start)))
+        (Some(all), Some(Codec::Interleave { samples, .. }), Some((object, range))) if skip & 1 == 0 && chunk.array.codecs.len() > 1 => {
+            Some((all, *samples as usize, (chunk.granule.id, *object, range.start)))
         }
         _ => None,
     };
@@ -92,7 +92,7 @@ pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>, 
     };
     let decoded = Bytes::from(decoded);
     if let Some(cache) = cache {
-        cache.insert(part.key(), &decoded);
+        cache.insert(part.key(), &decoded, version);
     }
     Ok(decoded)
 }

@@ -8,6 +8,7 @@ mod convert;
 mod copy;
 mod decode;
 mod fetch;
+mod keyed;
 mod missing;
 mod plan;
 mod whole;
@@ -78,7 +79,7 @@ pub struct Tile {
 pub struct Estimate {
     /// Chunks that are stored.
     pub chunks: u64,
-    /// Their bytes.
+    /// Their bytes; of chunks that are objects of their own, which are not looked at, the bytes decoded.
     pub bytes: u64,
 }
 
@@ -175,16 +176,19 @@ impl Reader {
     /// From the index alone: chunks and stored bytes that these requests would read; a chunk that several need counts once.
     pub fn estimate(&self, cube: &Cube, requests: &[TileRequest]) -> Result<Estimate> {
         let mut estimate = Estimate::default();
-        let mut seen = HashSet::new();
+        let (mut seen, mut keyed) = (HashSet::new(), HashSet::new());
         for request in requests {
             for column in plan::plan(&*self.inner.index, cube, request)? {
                 for part in &column.parts {
-                    if let ChunkRef::Stored { offset, length, .. } = part.reference
-                        && seen.insert((part.source.granule.id, offset))
-                    {
-                        estimate.chunks += 1;
-                        estimate.bytes = estimate.bytes.saturating_add(length);
-                    }
+                    let granule = part.source.granule.id;
+                    let bytes = match part.reference {
+                        // Bands that lie interleaved in the same bytes are read once.
+                        ChunkRef::Stored { object, offset, length, .. } if seen.insert((granule, object, offset)) => length,
+                        ChunkRef::Key { .. } if keyed.insert(part.key()) => part.decoded_len as u64,
+                        _ => continue,
+                    };
+                    estimate.chunks += 1;
+                    estimate.bytes = estimate.bytes.saturating_add(bytes);
                 }
             }
         }
@@ -194,5 +198,7 @@ impl Reader {
 
 #[cfg(test)]
 mod cube_tests;
+#[cfg(test)]
+mod objects_tests;
 #[cfg(test)]
 mod tests;

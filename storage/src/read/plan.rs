@@ -8,7 +8,7 @@ use super::cache::ChunkKey;
 use super::chunk::{self, name};
 use super::column::BroadcastAxis;
 use super::copy::{Copy, strides};
-use crate::array::{ArrayMetadata, ChunkManifest, ChunkRef, DataType, Encoding, Extent, TimeUnit};
+use crate::array::{ArrayMetadata, ChunkKeys, ChunkManifest, ChunkRef, DataType, Encoding, Extent, TimeUnit};
 use crate::catalog::{Catalog, Cube, Granule, GranuleId, Piece};
 use crate::{Error, Result};
 
@@ -62,6 +62,8 @@ pub(super) struct Part {
     /// C-order number of the chunk.
     pub(super) chunk: u64,
     pub(super) reference: ChunkRef,
+    /// The rule from which the reference was made, where there is one.
+    pub(super) keys: Option<Arc<ChunkKeys>>,
     /// Bytes of the decoded chunk; cells of it for [`DataType::Text`].
     pub(super) decoded_len: usize,
     pub(super) encoding: Arc<Encoding>,
@@ -74,17 +76,18 @@ impl Part {
         ChunkKey { granule: self.source.granule.id, array: self.source.array, chunk: self.chunk }
     }
 
-    /// Where its bytes lie in the granule's object; `None` when nothing is stored there.
-    pub(super) fn range(&self) -> Result<Option<Range<u64>>> {
+    /// In which of the granule's objects its bytes lie, and where; `None` when they lie nowhere or in an object of their own.
+    pub(super) fn range(&self) -> Result<Option<(u32, Range<u64>)>> {
         let ChunkRef::Stored { object, offset, length, .. } = self.reference else { return Ok(None) };
         let (granule, array) = (&self.source.granule, self.source.metadata());
-        if object != 0 {
-            return Err(Error::Internal(format!("{}: object {object} of a granule of one file", name(granule, array))));
-        }
+        let Some((location, version)) = granule.object(object) else {
+            return Err(Error::Internal(format!("{}: the granule has no object {object}", name(granule, array))));
+        };
         match offset.checked_add(length) {
-            Some(end) if end <= granule.version.size => Ok(Some(offset..end)),
+            Some(end) if end <= version.size => Ok(Some((object, offset..end))),
             end => {
-                let what = format!("chunk {} reaches over the end of the file, which has {} bytes", self.chunk, granule.version.size);
+                let file = if object == 0 { "the file" } else { location };
+                let what = format!("chunk {} reaches over the end of {file}, which has {} bytes", self.chunk, version.size);
                 Err(Error::data_at(name(granule, array), offset..end.unwrap_or(u64::MAX), what))
             }
         }
@@ -186,6 +189,7 @@ pub(super) fn parts(
     parts: &mut Vec<Part>,
 ) -> Result<()> {
     let array = source.metadata();
+    let keys = manifest.keys.clone().map(Arc::new);
     let grid = array.chunk_grid();
     let counts = grid.counts();
     let side = |d: usize| array.chunk_shape.get(d).copied().unwrap_or(1).max(1);
@@ -214,8 +218,9 @@ pub(super) fn parts(
         parts.push(Part {
             source: source.clone(),
             chunk,
-            reference: manifest.get(chunk).clone(),
+            reference: manifest.get(chunk),
             decoded_len,
+            keys: keys.clone(),
             encoding: Arc::clone(encoding),
             copy: Copy::new(&shape, &from_strides, to_strides, from, target),
         });

@@ -55,11 +55,11 @@ struct Made {
     _folder: tempfile::TempDir,
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn metadata(shape: Vec<u64>, chunk_shape: Vec<u64>, data_type: DataType) -> ArrayMetadata {
+pub(super) fn metadata(shape: Vec<u64>, chunk_shape: Vec<u64>, data_type: DataType) -> ArrayMetadata {
     ArrayMetadata {
         path: "/v".into(),
         dimensions: shape.iter().map(|n| format!("d{n}")).collect(),
@@ -76,7 +76,16 @@ fn metadata(shape: Vec<u64>, chunk_shape: Vec<u64>, data_type: DataType) -> Arra
 
 fn granule(id: GranuleId, location: &str, arrays: Vec<ArrayMetadata>) -> Granule {
     let version = runtime().block_on(Objects::anywhere().version(location)).unwrap();
-    Granule { id, location: location.into(), version, format: "test".into(), arrays, refused: vec![], attributes: Attributes::default() }
+    Granule {
+        id,
+        location: location.into(),
+        version,
+        format: "test".into(),
+        arrays,
+        refused: vec![],
+        attributes: Attributes::default(),
+        objects: vec![],
+    }
 }
 
 fn cube_of(axes: &[u64], variables: Vec<CubeVariable>) -> Cube {
@@ -268,7 +277,7 @@ fn make_piece(
     let path = folder.join(format!("{id}"));
     std::fs::write(&path, &bytes).unwrap();
     index.granules.insert(id, Arc::new(granule(id, path.to_str().unwrap(), vec![array])));
-    index.manifests.insert((id, 0), Arc::new(ChunkManifest { chunks }));
+    index.manifests.insert((id, 0), Arc::new(ChunkManifest::new(chunks)));
     Piece { granule: id, array: 0, extent: extent.clone(), offset, chunk_shape, stored_bytes: 0, encoding: Arc::new(encoding(number)) }
 }
 
@@ -313,6 +322,25 @@ proptest! {
 
 /// A cube of one variable that is one array with one chunk a row of `chunk_shape`.
 fn one_array(array: ArrayMetadata, encoding: Encoding, chunks: Vec<ChunkRef>, file: &std::path::Path) -> (Reader, Arc<Cube>) {
+    let granule = granule(1, file.to_str().unwrap(), vec![array]);
+    one_granule(granule, encoding, ChunkManifest::new(chunks), Objects::anywhere())
+}
+
+/// A cube of one variable without packing, whose granule has further objects.
+pub(super) fn cube_over(
+    array: ArrayMetadata,
+    manifest: ChunkManifest,
+    location: &str,
+    further: Vec<crate::object::VersionedObject>,
+    objects: Objects,
+) -> (Reader, Arc<Cube>) {
+    let encoding = Encoding::identity(array.data_type);
+    let granule = Granule { objects: further, ..granule(1, location, vec![array]) };
+    one_granule(granule, encoding, manifest, objects)
+}
+
+fn one_granule(granule: Granule, encoding: Encoding, manifest: ChunkManifest, objects: Objects) -> (Reader, Arc<Cube>) {
+    let array = granule.arrays[0].clone();
     let extent = Extent::of_shape(&array.shape);
     let piece = Piece {
         granule: 1,
@@ -326,13 +354,13 @@ fn one_array(array: ArrayMetadata, encoding: Encoding, chunks: Vec<ChunkRef>, fi
     let variable = CubeVariable::new("v", (0..array.shape.len()).collect(), encoding.decoded, encoding.time, vec![piece]);
     let cube = Arc::new(cube_of(&array.shape, vec![variable]));
     let mut index = InMemory::default();
-    index.granules.insert(1, Arc::new(granule(1, file.to_str().unwrap(), vec![array])));
-    index.manifests.insert((1, 0), Arc::new(ChunkManifest { chunks }));
+    index.granules.insert(1, Arc::new(granule));
+    index.manifests.insert((1, 0), Arc::new(manifest));
     let settings = ReadSettings { cache_bytes: 1 << 28, threads: 1 };
-    (Reader::over(Objects::anywhere(), Arc::new(index), settings).unwrap(), cube)
+    (Reader::over(objects, Arc::new(index), settings).unwrap(), cube)
 }
 
-fn read(reader: &Reader, cube: &Arc<Cube>) -> Result<Tile> {
+pub(super) fn read(reader: &Reader, cube: &Arc<Cube>) -> Result<Tile> {
     let request = TileRequest { extent: cube.grid.extent(), variables: (0..cube.variables.len()).collect() };
     let fetched = runtime().block_on(reader.fetch(cube, request))?;
     reader.decode(fetched)
@@ -429,7 +457,7 @@ fn bands_of_the_same_bytes_are_fetched_and_decoded_once() {
         CubeVariable::new(format!("band_{array}"), vec![0, 1], DataType::Int16, None, vec![piece])
     });
     let cube = Arc::new(cube_of(&[2, 2], variables.collect()));
-    (0..3).for_each(|a| drop(index.manifests.insert((1, a), Arc::new(ChunkManifest { chunks: vec![stored(0, n as u64)] }))));
+    (0..3).for_each(|a| drop(index.manifests.insert((1, a), Arc::new(ChunkManifest::new(vec![stored(0, n as u64)])))));
     let reader = Reader::over(Objects::anywhere(), Arc::new(index), ReadSettings { cache_bytes: 1 << 20, threads: 1 }).unwrap();
     let request = TileRequest { extent: cube.grid.extent(), variables: vec![0, 1, 2] };
     assert_eq!(reader.estimate(&cube, &[request]).unwrap(), Estimate { chunks: 1, bytes: n as u64 });
@@ -481,13 +509,12 @@ fn whole_arrays_and_their_values() {
     (array.byte_order, array.fill_value) = (ByteOrder::Big, Some(Scalar::Int(-9)));
     // Chunks of 2x2, 2x1, 1x2, 1x1 cells.
     let chunks = vec![stored(0, 8), stored(8, 4), stored(12, 4), ChunkRef::Missing];
-    let indexed = crate::format::IndexedArray { metadata: array, manifest: ChunkManifest { chunks } };
-    let (objects, location) = (Objects::anywhere(), file.path().to_str().unwrap());
-    let version = runtime().block_on(objects.version(location)).unwrap();
-    let whole = runtime().block_on(read_whole(&objects, location, &version, &indexed, 18)).unwrap();
+    let indexed = crate::format::IndexedArray { metadata: array, manifest: ChunkManifest::new(chunks) };
+    let object = runtime().block_on(Objects::anywhere().open(file.path().to_str().unwrap())).unwrap();
+    let whole = runtime().block_on(read_whole(object.objects(), &object, &[], &indexed, 18)).unwrap();
     let want: Vec<u8> = [0i16, 1, 4, 2, 3, 5, 100, 101, -9].iter().flat_map(|v| v.to_ne_bytes()).collect();
     assert_eq!(whole, want);
-    assert!(matches!(runtime().block_on(read_whole(&objects, location, &version, &indexed, 17)), Err(Error::Resources(_))));
+    assert!(matches!(runtime().block_on(read_whole(object.objects(), &object, &[], &indexed, 17)), Err(Error::Resources(_))));
     let decoded = decode_cells(&whole, &encoding(0)).unwrap();
     assert_eq!(
         values(&decoded),

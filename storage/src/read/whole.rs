@@ -14,13 +14,20 @@ use super::{BroadcastAxis, decode};
 use crate::array::{Attributes, ChunkManifest, DataType, Encoding, Extent};
 use crate::catalog::Granule;
 use crate::format::IndexedArray;
-use crate::object::{ObjectVersion, Objects};
+use crate::object::{ObjectReader, Objects, VersionedObject};
 use crate::{Error, Result};
 
 /// Stored values of a whole array in native byte order, C order; of an array of [`DataType::Text`] a JSON list of strings.
 /// Refused with [`Error::Resources`] when they would take more than `limit` bytes.
-pub async fn read_whole(objects: &Objects, location: &str, version: &ObjectVersion, array: &IndexedArray, limit: u64) -> Result<Vec<u8>> {
-    let open = OpenArray::new(objects, location, version, array)?;
+/// `object` and `further` are those of the array's granule.
+pub async fn read_whole(
+    objects: &Objects,
+    object: &ObjectReader,
+    further: &[VersionedObject],
+    array: &IndexedArray,
+    limit: u64,
+) -> Result<Vec<u8>> {
+    let open = OpenArray::new(objects, object, further, array)?;
     let extent = Extent::of_shape(&array.metadata.shape);
     open.check_size(&extent, limit)?;
     open.stored(&extent).await
@@ -54,16 +61,17 @@ pub(crate) struct OpenArray {
 }
 
 impl OpenArray {
-    /// Copies what reading needs out of the index.
-    pub(crate) fn new(objects: &Objects, location: &str, version: &ObjectVersion, array: &IndexedArray) -> Result<OpenArray> {
+    /// Copies what reading needs out of the index. `object` and `further` are those of the array's granule.
+    pub(crate) fn new(objects: &Objects, object: &ObjectReader, further: &[VersionedObject], array: &IndexedArray) -> Result<OpenArray> {
         let granule = Granule {
             id: 0,
-            location: location.into(),
-            version: version.clone(),
+            location: object.location().into(),
+            version: object.version().clone(),
             format: String::new(),
             arrays: vec![array.metadata.clone()],
             refused: Vec::new(),
             attributes: Attributes::default(),
+            objects: further.to_vec(),
         };
         let source = Source::new(Arc::new(granule), 0)?;
         Ok(OpenArray { objects: objects.clone(), source, manifest: array.manifest.clone() })

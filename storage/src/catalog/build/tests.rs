@@ -66,6 +66,7 @@ impl Files {
             arrays: variables.iter().map(array).collect(),
             refused: vec![],
             attributes: Attributes::default(),
+            objects: vec![],
         };
         let variable = |(array, (name, axes)): (usize, &(&str, Vec<Axis>))| Variable {
             name: name.to_string(),

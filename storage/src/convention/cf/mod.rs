@@ -247,7 +247,7 @@ impl Reading<'_> {
     }
 
     async fn read(&self, indexed: &IndexedArray) -> Result<Vec<u8>> {
-        read::read_whole(self.objects, self.object.location(), self.object.version(), indexed, COORDINATE_LIMIT).await
+        read::read_whole(self.objects, self.object, &self.granule.objects, indexed, COORDINATE_LIMIT).await
     }
 }
 

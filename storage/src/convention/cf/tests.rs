@@ -36,7 +36,7 @@ async fn values_are_those_of_netcdf4_python() {
     let truth = json("decode.json");
     assert_eq!(granule.arrays.len(), truth.as_object().unwrap().len());
     for (number, array) in granule.arrays.iter().enumerate() {
-        let stored = read::read_whole(&objects, object.location(), object.version(), array, 1 << 20).await.unwrap();
+        let stored = read::read_whole(&objects, &object, &granule.objects, array, 1 << 20).await.unwrap();
         let found = numbers(&read::decode_cells(&stored, &encoding_of(&granule, number)).unwrap());
         let name = array.metadata.name();
         let expected: Vec<Option<f64>> = truth[name].as_array().unwrap().iter().map(Value::as_f64).collect();

@@ -52,7 +52,7 @@ pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layo
         chunks.push(lengths.chunk(i, offset, decoded, layout, total)?);
     }
     let mut planes: Vec<ChunkManifest> =
-        chunks.chunks(in_a_plane.max(1) as usize).map(|plane| ChunkManifest { chunks: plane.to_vec() }).collect();
+        chunks.chunks(in_a_plane.max(1) as usize).map(|plane| ChunkManifest::new(plane.to_vec())).collect();
     drop(chunks);
     let edge = if layout.tiled { EdgeChunks::Padded } else { EdgeChunks::Clipped };
     let mut chunk_shape = vec![layout.segment_height, layout.segment_width];
@@ -129,5 +129,5 @@ fn recut(start: u64, row_bytes: u64, rows: u64, height: u64) -> ChunkManifest {
         length: rows.min(height - i * rows) * row_bytes,
         skip: 0,
     };
-    ChunkManifest { chunks: (0..height.div_ceil(rows)).map(chunk).collect() }
+    ChunkManifest::new((0..height.div_ceil(rows)).map(chunk).collect())
 }

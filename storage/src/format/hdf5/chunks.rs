@@ -102,7 +102,7 @@ pub(super) fn place(file: &File, dataset: &Dataset, logical: &[u64], layout: Lay
         chunk_shape: shape.iter().map(|&n| n.max(1)).collect(),
         edge: EdgeChunks::Clipped,
         codecs: Vec::new(),
-        manifest: ChunkManifest { chunks: if layout.bytes == 0 { Vec::new() } else { vec![chunk] } },
+        manifest: ChunkManifest::new(if layout.bytes == 0 { Vec::new() } else { vec![chunk] }),
     };
     match &layout.layout {
         DataLayout::Compact { data } => {
@@ -154,7 +154,7 @@ fn contiguous(file: &File, shape: &[u64], address: u64, bytes: u64, element: u32
             reference
         })
         .collect();
-    Ok(Place { chunk_shape, edge: EdgeChunks::Clipped, codecs: Vec::new(), manifest: ChunkManifest { chunks } })
+    Ok(Place { chunk_shape, edge: EdgeChunks::Clipped, codecs: Vec::new(), manifest: ChunkManifest::new(chunks) })
 }
 
 /// A chunk index as the layout message tells of it.
@@ -227,7 +227,7 @@ fn chunked(
         }
         *slot = reference;
     }
-    Ok(Place { chunk_shape: chunk, edge: EdgeChunks::Padded, codecs: codecs.to_vec(), manifest: ChunkManifest { chunks } })
+    Ok(Place { chunk_shape: chunk, edge: EdgeChunks::Padded, codecs: codecs.to_vec(), manifest: ChunkManifest::new(chunks) })
 }
 
 /// All chunks that an index names.

@@ -33,12 +33,12 @@ pub(super) fn make_inline(file: &File, array: &mut IndexedArray, element: u32) -
         let length = shape.iter().try_fold(u64::from(element), |n, &d| n.checked_mul(d)).filter(|&n| n <= MOST_REFERENCES);
         let length = length.ok_or_else(|| format!("variable-length texts in chunks of shape {shape:?}, larger than are read"))? as usize;
         let stored = match array.manifest.get(number as u64) {
-            ChunkRef::Missing => continue,
+            ChunkRef::Missing | ChunkRef::Key { .. } => continue,
             ChunkRef::Inline(bytes) => bytes.to_vec(),
             ChunkRef::Stored { offset, length: stored, skip, .. } => {
-                let stored = usize::try_from(*stored).map_err(|_| "chunk does not fit in memory")?;
+                let stored = usize::try_from(stored).map_err(|_| "chunk does not fit in memory")?;
                 let stored = file.storage.read_range(offset.saturating_sub(file.base), stored)?;
-                decode_chunk(&meta.codecs, *skip, &stored, length).map_err(|e| e.to_string())?
+                decode_chunk(&meta.codecs, skip, &stored, length).map_err(|e| e.to_string())?
             }
         };
         copy(&stored, &shape, extent.ranges(), &mut references, &meta.shape, size).ok_or("chunk of references too short")?;
@@ -54,7 +54,7 @@ pub(super) fn make_inline(file: &File, array: &mut IndexedArray, element: u32) -
     meta.chunk_shape = meta.shape.iter().map(|&n| n.max(1)).collect();
     meta.edge = EdgeChunks::Clipped;
     meta.codecs = Vec::new();
-    array.manifest = ChunkManifest { chunks: if cells == 0 { Vec::new() } else { vec![ChunkRef::Inline(Bytes::from(list))] } };
+    array.manifest = ChunkManifest::new(if cells == 0 { Vec::new() } else { vec![ChunkRef::Inline(Bytes::from(list))] });
     Ok(())
 }
 

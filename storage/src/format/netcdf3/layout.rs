@@ -118,7 +118,7 @@ pub(super) fn place(
             offset += cells * row;
         }
     }
-    Ok((chunk, ChunkManifest { chunks }))
+    Ok((chunk, ChunkManifest::new(chunks)))
 }
 
 /// Checks that all cells lie in the file. The padding behind the last record may be cut off.

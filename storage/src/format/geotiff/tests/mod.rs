@@ -59,7 +59,7 @@ fn values(bytes: &[u8], array: &IndexedArray) -> Result<Vec<f64>> {
             EdgeChunks::Clipped => extent.shape(),
         };
         let decoded = match chunk {
-            ChunkRef::Missing => None,
+            ChunkRef::Missing | ChunkRef::Key { .. } => None,
             ChunkRef::Inline(b) => Some(b.to_vec()),
             ChunkRef::Stored { offset, length, skip, .. } => {
                 let stored = &bytes[*offset as usize..(offset + length) as usize];

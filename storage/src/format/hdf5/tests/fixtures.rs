@@ -50,7 +50,7 @@ fn check_array(place: &str, array: &IndexedArray, truth: &Value, wrong: &mut Vec
     expect("fill", same(&fill, &truth["fill"]) || truth["fill"].is_null(), fill.to_string());
     if let Some(texts) = truth.get("texts") {
         let found: Value = match array.manifest.get(0) {
-            ChunkRef::Inline(b) => serde_json::from_slice(b).unwrap(),
+            ChunkRef::Inline(b) => serde_json::from_slice(&b).unwrap(),
             other => format!("{other:?}").into(),
         };
         return expect("texts", found == *texts, found.to_string());

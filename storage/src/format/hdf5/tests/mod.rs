@@ -72,7 +72,7 @@ async fn values(path: &Path, array: &IndexedArray) -> Option<Result<Vec<Scalar>>
     }
     let objects = Objects::anywhere();
     let object = objects.open(&path.display().to_string()).await.unwrap();
-    let stored = read_whole(&objects, object.location(), object.version(), array, 64 << 20).await;
+    let stored = read_whole(&objects, &object, &[], array, 64 << 20).await;
     let native = if cfg!(target_endian = "big") { ByteOrder::Big } else { ByteOrder::Little };
     let t = meta.data_type;
     Some(stored.map(|bytes| bytes.chunks_exact(t.size()).map(|b| number(b, t, native).unwrap()).collect()))

@@ -26,7 +26,7 @@ async fn cells(objects: &Objects, object: &ObjectReader, array: &IndexedArray) -
     use arrow::datatypes::{
         Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     };
-    let open = OpenArray::new(objects, object.location(), object.version(), array)?;
+    let open = OpenArray::new(objects, object, &[], array)?;
     let stored = open.stored(&crate::array::Extent::of_shape(&array.metadata.shape)).await?;
     if array.metadata.data_type.is_text() {
         return Ok(stored.iter().map(|&b| json!(char::from(b).to_string().trim_matches('\0'))).collect());
