@@ -19,6 +19,8 @@ mod error;
 pub mod format;
 pub mod inspect;
 pub mod object;
+#[cfg(test)]
+mod oracles;
 pub mod read;
 
 pub use error::{Error, Result};

@@ -50,12 +50,24 @@ pub struct Encoding {
     /// Set for times: `decoded` is `Int64` counting `TimeUnit` since 1970-01-01T00:00Z in the standard calendar;
     /// value = `scale` and `offset` applied as exact integers by `convention::cf::time`.
     pub time: Option<TimeUnit>,
+    /// Number of the granule's array that masks this one, cell by cell: where its stored cell is 0, the value is NULL.
+    pub mask: Option<u32>,
 }
 
 impl Encoding {
     /// Values as they are stored: no packing, nothing missing but NaN.
     pub fn identity(stored: DataType) -> Self {
-        Encoding { stored, decoded: stored, scale: 1.0, offset: 0.0, missing: vec![], valid_min: None, valid_max: None, time: None }
+        Encoding {
+            stored,
+            decoded: stored,
+            scale: 1.0,
+            offset: 0.0,
+            missing: vec![],
+            valid_min: None,
+            valid_max: None,
+            time: None,
+            mask: None,
+        }
     }
 
     /// True when values are packed.

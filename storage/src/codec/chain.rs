@@ -100,6 +100,7 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
             decoded.checked_add(checksum::LENGTH).map(Some).ok_or_else(too_large)
         }
         Codec::Interleave { samples, .. } => decoded.checked_mul(*samples as usize).map(Some).ok_or_else(too_large),
+        Codec::Tiff(codec) => codec.encoded_len(decoded),
         Codec::Delta { decoded: from, encoded: to }
         | Codec::FixedScaleOffset { decoded: from, encoded: to, .. }
         | Codec::AsType { decoded: from, encoded: to } => {
@@ -143,6 +144,9 @@ fn compressor(codec: &Codec) -> Option<(usize, Decompress<'_>)> {
 }
 
 fn needs_new_buffer(codec: &Codec) -> bool {
+    if let Codec::Tiff(codec) = codec {
+        return *codec != TiffCodec::ReverseBits;
+    }
     use Codec::{AsType, Delta, FixedScaleOffset, Interleave, PackedBools, Shuffle};
     let moves = matches!(codec, Shuffle { .. } | Interleave { .. } | Delta { .. } | FixedScaleOffset { .. } | AsType { .. } | PackedBools);
     moves || compressor(codec).is_some()
@@ -163,6 +167,11 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
         Ok(part(held, data))
     };
     match *codec {
+        Codec::Tiff(TiffCodec::ReverseBits) => Ok(in_place(held, |data| data.iter_mut().for_each(|b| *b = b.reverse_bits()))),
+        Codec::Tiff(ref tiff) => {
+            let decompress: Decompress<'_> = Box::new(|input, output| tiff.undo(input, output));
+            compressed(codec, held, expected, known, last, tiff.largest_ratio(), decompress)
+        }
         Codec::Shuffle { element } => {
             let element = not_zero(codec, element)?;
             let n = held.bytes().len();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::ByteOrder;
 use crate::{Error, Result};
+pub use tiff::{FaxCode, TiffCodec};
 
 mod bits;
 mod bitshuffle;
@@ -35,6 +36,7 @@ mod snappy;
 mod szip;
 #[cfg(test)]
 mod tests;
+mod tiff;
 mod zstd;
 
 pub use bitshuffle::BitshuffleInner;
@@ -180,6 +182,8 @@ pub enum Codec {
         /// The filter's client values: scale type and factor, elements, class, size, sign, order, fill value.
         parameters: Vec<u32>,
     },
+    /// A step that only TIFF has.
+    Tiff(TiffCodec),
 }
 
 impl Codec {
@@ -212,6 +216,7 @@ impl Codec {
             Codec::Szip { .. } => "szip",
             Codec::NBit { .. } => "nbit",
             Codec::ScaleOffset { .. } => "scaleoffset",
+            Codec::Tiff(codec) => codec.name(),
         }
     }
 }

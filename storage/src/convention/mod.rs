@@ -50,18 +50,13 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
 /// The rule from stored cells of one array to values: packing, missing data, unsignedness. Times stay numbers in the file's
 /// units (see [`time_encoding_of`]); an index of no array gives the identity of bytes.
 pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
-    match granule.arrays.get(array) {
-        Some(array) => encoding(array, &granule.format, &mut Vec::new()),
-        None => Encoding::identity(DataType::UInt8),
-    }
+    encoding_in(granule, array, &mut Vec::new())
 }
 
 /// What [`encoding_of`] ignored in the attributes of one array, for people.
 pub fn encoding_warnings(granule: &IndexedGranule, array: usize) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(array) = granule.arrays.get(array) {
-        encoding(array, &granule.format, &mut warnings);
-    }
+    encoding_in(granule, array, &mut warnings);
     warnings
 }
 
@@ -72,6 +67,18 @@ pub fn time_encoding_of(granule: &IndexedGranule, array: usize) -> Option<Encodi
     let units = attributes.text("units").filter(|u| cf::time::is_time(u))?;
     let (reference, _) = cf::time::TimeReference::parse(units, attributes.text("calendar")).ok()?;
     reference.encoding(&encoding_of(granule, array))
+}
+
+/// The encoding of array number `number` of a granule, with its mask.
+fn encoding_in(granule: &IndexedGranule, number: usize, warnings: &mut Vec<String>) -> Encoding {
+    let Some(array) = granule.arrays.get(number) else { return Encoding::identity(DataType::UInt8) };
+    let mut encoding = encoding(array, &granule.format, warnings);
+    if let Some((_, mask)) = granule.masks.iter().find(|(masked, _)| *masked == number) {
+        encoding.mask = u32::try_from(*mask).ok();
+        // A mask says all, as in GDAL: nodata beside it means nothing.
+        encoding.missing.clear();
+    }
+    encoding
 }
 
 /// The encoding of an array of a granule of format `format`; what is ignored is told in `warnings`.

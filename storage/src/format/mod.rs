@@ -49,6 +49,8 @@ pub struct IndexedGranule {
     /// number n - 1 here) or metadata. Their versions are checked as the granule's own is; each was opened through
     /// [`ObjectReader::objects`], so it lies under the roots.
     pub objects: Vec<VersionedObject>,
+    /// Arrays that say where others are missing: numbers of the masked array and of its mask, whose cells are 0 there.
+    pub masks: Vec<(usize, usize)>,
 }
 
 impl IndexedGranule {

@@ -193,7 +193,10 @@ async fn read(
         return Ok(());
     }
     let (metadata, indexed) = (&array.metadata, indexed(granule, number)?);
-    let open = OpenArray::new(objects, object, &granule.objects, indexed)?;
+    let mut open = OpenArray::new(objects, object, &granule.objects, indexed)?;
+    if let Some(mask) = array.encoding.mask {
+        open = open.masked_by(self::indexed(granule, mask as usize)?)?;
+    }
     if options.stats {
         // Of times the numbers in the file's units; their mean as an instant would say little.
         let encoding = match options.raw {

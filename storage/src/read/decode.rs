@@ -1,9 +1,11 @@
 //! Sync: fetched chunks to the columns of a tile.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, make_array};
+use arrow::buffer::NullBuffer;
 use bytes::Bytes;
 
 use super::Tile;
@@ -25,10 +27,30 @@ pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>) -> Result<Tile>
     let begin = Instant::now();
     let Fetched { extent, columns, mut metrics } = fetched;
     let mut interleaved = (columns.len() > 1).then(Interleaved::new);
+    let masks: Vec<(bool, Option<usize>)> = columns.iter().map(|(plan, _)| (plan.is_mask, plan.masked_by)).collect();
     let columns = columns.into_iter().map(|(plan, chunks)| column(plan, chunks, cache, interleaved.as_mut()));
-    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let columns = masked(columns.collect::<Result<Vec<_>>>()?, &masks)?;
     metrics.decode_nanos = begin.elapsed().as_nanos() as u64;
     Ok(Tile { extent, columns, metrics })
+}
+
+/// Makes cells NULL where the mask of their column is, and leaves the masks out. `masks`: whether a column is one, and the number
+/// of the one that it has.
+fn masked(columns: Vec<ArrayRef>, masks: &[(bool, Option<usize>)]) -> Result<Vec<ArrayRef>> {
+    let mut values = Vec::with_capacity(columns.len());
+    for (column, (is_mask, mask)) in columns.iter().zip(masks) {
+        let hidden = mask.and_then(|mask| columns.get(mask)).and_then(|mask| mask.nulls());
+        match hidden {
+            _ if *is_mask => {}
+            None => values.push(Arc::clone(column)),
+            Some(hidden) => {
+                let nulls = NullBuffer::union(column.nulls(), Some(hidden));
+                let data = column.to_data().into_builder().nulls(nulls).build();
+                values.push(make_array(data.map_err(|e| Error::Internal(format!("a mask does not fit its column: {e}")))?));
+            }
+        }
+    }
+    Ok(values)
 }
 
 /// One column out of its chunks. `interleaved`: what columns of the same bytes share.

@@ -8,7 +8,7 @@ use super::cache::ChunkKey;
 use super::chunk::{self, name};
 use super::column::BroadcastAxis;
 use super::copy::{Copy, strides};
-use crate::array::{ArrayMetadata, ChunkKeys, ChunkManifest, ChunkRef, DataType, Encoding, Extent, TimeUnit};
+use crate::array::{ArrayMetadata, ChunkKeys, ChunkManifest, ChunkRef, DataType, Encoding, Extent, Scalar, TimeUnit};
 use crate::catalog::{Catalog, Cube, Granule, GranuleId, Piece};
 use crate::{Error, Result};
 
@@ -104,9 +104,28 @@ pub(super) struct ColumnPlan {
     /// The tile's axes; those that are not `own` are broadcast.
     pub(super) axes: Vec<BroadcastAxis>,
     pub(super) parts: Vec<Part>,
+    /// The column of the same request that masks this one: NULL there is NULL here.
+    pub(super) masked_by: Option<usize>,
+    /// A mask: cells that no part writes are not NULL.
+    pub(super) is_mask: bool,
 }
 
 impl ColumnPlan {
+    /// An empty plan of a mask of this column.
+    pub(super) fn mask(&self) -> ColumnPlan {
+        let axes = self.axes.clone();
+        ColumnPlan { decoded: DataType::UInt16, time: None, cells: self.cells, axes, parts: Vec::new(), masked_by: None, is_mask: true }
+    }
+
+    /// True when the two read the same cells of the same arrays into the same places.
+    fn reads_the_same(&self, other: &ColumnPlan) -> bool {
+        let same = |a: &Part, b: &Part| a.key() == b.key() && a.copy == b.copy;
+        self.cells == other.cells
+            && self.axes == other.axes
+            && self.parts.len() == other.parts.len()
+            && self.parts.iter().zip(&other.parts).all(|(a, b)| same(a, b))
+    }
+
     /// True when the parts fill the column from its first cell to its last, in order.
     pub(super) fn in_order(&self) -> bool {
         let mut end = 0;
@@ -119,11 +138,16 @@ impl ColumnPlan {
 
     /// True when every cell is written by some part.
     pub(super) fn covered(&self) -> bool {
-        self.parts.iter().map(|p| p.copy.cells()).sum::<usize>() == self.cells
+        self.is_mask || self.parts.iter().map(|p| p.copy.cells()).sum::<usize>() == self.cells
     }
 }
 
-/// Plans every column of a request, in its order.
+/// The encoding by which an array that masks another is NULL where it masks: where its cell is 0.
+pub(super) fn mask_encoding(mask: &ArrayMetadata) -> Arc<Encoding> {
+    Arc::new(Encoding { decoded: DataType::UInt16, missing: vec![Scalar::Int(0)], ..Encoding::identity(mask.data_type) })
+}
+
+/// Plans every column of a request, in its order; the masks of those that have one follow.
 pub(super) fn plan(index: &dyn Index, cube: &Cube, request: &TileRequest) -> Result<Vec<ColumnPlan>> {
     let extent = &request.extent;
     let inside = extent.ndim() == cube.grid.axes.len()
@@ -134,10 +158,28 @@ pub(super) fn plan(index: &dyn Index, cube: &Cube, request: &TileRequest) -> Res
     if extent.cells() > CELLS {
         return Err(Error::Resources(format!("a tile of {} cells is too large (at most {CELLS})", extent.cells())));
     }
-    request.variables.iter().map(|&variable| plan_variable(index, cube, extent, variable)).collect()
+    let (mut columns, mut masks) = (Vec::new(), Vec::new());
+    for &variable in &request.variables {
+        let (column, mask) = plan_variable(index, cube, extent, variable)?;
+        columns.push(column);
+        masks.push(mask);
+    }
+    for (column, mask) in masks.into_iter().enumerate().filter_map(|(i, mask)| Some((i, mask?))) {
+        // Bands share their mask.
+        let known = columns.iter().position(|c: &ColumnPlan| c.is_mask && c.reads_the_same(&mask));
+        let number = known.unwrap_or(columns.len());
+        if known.is_none() {
+            columns.push(mask);
+        }
+        if let Some(column) = columns.get_mut(column) {
+            column.masked_by = Some(number);
+        }
+    }
+    Ok(columns)
 }
 
-fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize) -> Result<ColumnPlan> {
+/// One variable, and the mask of those of its pieces that have one.
+fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize) -> Result<(ColumnPlan, Option<ColumnPlan>)> {
     let Some(variable) = cube.variables.get(number) else {
         return Err(Error::Internal(format!("cube {} has no variable {number}", cube.name)));
     };
@@ -146,11 +188,13 @@ fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize)
     let axes = extent.shape().into_iter().enumerate();
     let axes = axes.map(|(d, n)| BroadcastAxis { len: n as usize, own: variable.axes.contains(&d) }).collect();
     let cells = to_shape.iter().product();
-    let mut column = ColumnPlan { decoded: variable.decoded, time: variable.time, cells, axes, parts: Vec::new() };
+    let mut column =
+        ColumnPlan { decoded: variable.decoded, time: variable.time, cells, axes, parts: Vec::new(), masked_by: None, is_mask: false };
     if extent.is_empty() {
         column.cells = 0;
-        return Ok(column);
+        return Ok((column, None));
     }
+    let mut mask: Option<ColumnPlan> = None;
     let to_strides = strides(&to_shape);
     for piece in variable.pieces_meeting(&own) {
         let Some(meeting) = piece.extent.intersection(&own) else { continue };
@@ -173,8 +217,32 @@ fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize)
         let strides: Vec<usize> = aligned.iter().map(|axis| axis.map_or(0, |a| to_strides[a])).collect();
         let to = meeting.origin().iter().zip(own.ranges()).zip(&to_strides).map(|((o, r), s)| (o - r.start) as usize * s).sum();
         parts(&source, &manifest, &piece.encoding, &wanted, &strides, to, &mut column.parts)?;
+        if let Some(number) = piece.encoding.mask {
+            let array = Source::new(Arc::clone(&source.granule), number)?;
+            let manifest = index.manifest(piece.granule, number)?;
+            let mask = mask.get_or_insert_with(|| column.mask());
+            mask_parts(&source, &array, &manifest, &wanted, &strides, to, mask)?;
+        }
     }
-    Ok(column)
+    Ok((column, mask))
+}
+
+/// Adds the parts of a mask for the cells of `masked` that `wanted` names; see [`parts`].
+pub(super) fn mask_parts(
+    masked: &Source,
+    mask: &Source,
+    manifest: &ChunkManifest,
+    wanted: &[Range<u64>],
+    to_strides: &[usize],
+    to: usize,
+    column: &mut ColumnPlan,
+) -> Result<()> {
+    let (array, of) = (mask.metadata(), masked.metadata());
+    if array.shape != of.shape || !matches!(array.data_type, DataType::UInt8 | DataType::UInt16) {
+        let what = format!("the mask {} of {} {:?} does not fit it", array.path, array.data_type.name(), array.shape);
+        return Err(Error::data(name(&masked.granule, of), what));
+    }
+    parts(mask, manifest, &mask_encoding(array), wanted, to_strides, to, &mut column.parts)
 }
 
 /// Adds a part for every chunk of an array that meets `wanted` (in the array's index space). The cell at the begin of

@@ -58,6 +58,8 @@ pub(crate) struct OpenArray {
     objects: Objects,
     source: Source,
     manifest: ChunkManifest,
+    /// The array that masks it.
+    mask: Option<(Source, ChunkManifest)>,
 }
 
 impl OpenArray {
@@ -74,7 +76,17 @@ impl OpenArray {
             objects: further.to_vec(),
         };
         let source = Source::new(Arc::new(granule), 0)?;
-        Ok(OpenArray { objects: objects.clone(), source, manifest: array.manifest.clone() })
+        Ok(OpenArray { objects: objects.clone(), source, manifest: array.manifest.clone(), mask: None })
+    }
+
+    /// The same array, masked by another of its granule: needed for values by an encoding with a mask.
+    pub(crate) fn masked_by(mut self, mask: &IndexedArray) -> Result<OpenArray> {
+        let mut granule = self.source.granule.as_ref().clone();
+        granule.arrays.push(mask.metadata.clone());
+        let granule = Arc::new(granule);
+        self.source = Source::new(Arc::clone(&granule), 0)?;
+        self.mask = Some((Source::new(granule, 1)?, mask.manifest.clone()));
+        Ok(self)
     }
 
     /// Refuses an extent whose stored cells take more than `limit` bytes.
@@ -89,21 +101,33 @@ impl OpenArray {
         Ok(())
     }
 
-    fn plan(&self, extent: &Extent, encoding: &Arc<Encoding>) -> Result<ColumnPlan> {
+    fn plan(&self, extent: &Extent, encoding: &Arc<Encoding>) -> Result<Vec<ColumnPlan>> {
         self.check_size(extent, 1 << 31)?;
         let shape: Vec<usize> = extent.shape().into_iter().map(|n| n as usize).collect();
         let cells = if extent.is_empty() { 0 } else { shape.iter().product() };
         let axes = shape.iter().map(|&len| BroadcastAxis { len, own: true }).collect();
-        let mut column = ColumnPlan { decoded: encoding.decoded, time: encoding.time, cells, axes, parts: Vec::new() };
+        let (decoded, time, parts) = (encoding.decoded, encoding.time, Vec::new());
+        let mut column = ColumnPlan { decoded, time, cells, axes, parts, masked_by: None, is_mask: false };
         if cells > 0 {
             plan::parts(&self.source, &self.manifest, encoding, extent.ranges(), &strides(&shape), 0, &mut column.parts)?;
         }
-        Ok(column)
+        if encoding.mask.is_none() {
+            return Ok(vec![column]);
+        }
+        let Some((source, manifest)) = &self.mask else {
+            return Err(Error::Internal(format!("{}: its mask is not open", chunk::name(&self.source.granule, self.source.metadata()))));
+        };
+        let mut mask = column.mask();
+        if cells > 0 {
+            plan::mask_parts(&self.source, source, manifest, extent.ranges(), &strides(&shape), 0, &mut mask)?;
+        }
+        column.masked_by = Some(1);
+        Ok(vec![column, mask])
     }
 
     async fn fetch(&self, extent: &Extent, encoding: &Arc<Encoding>) -> Result<Fetched> {
-        let plan = self.plan(extent, encoding)?;
-        fetch::fetch(&self.objects, None, extent.clone(), vec![plan]).await
+        let plans = self.plan(extent, encoding)?;
+        fetch::fetch(&self.objects, None, extent.clone(), plans).await
     }
 
     /// The values of an extent (inside the array's shape), C order.

@@ -92,21 +92,14 @@ async fn axes_are_those_of_xarray() {
     }
 }
 
-/// The folder of real files, where it is there.
-fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("GRATICULE_SHARED").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
-    folder.join("data/public").is_dir().then_some(folder)
-}
-
 /// Every coordinate of every real netCDF-4 file: first, last and length as the oracles have them.
 #[tokio::test]
 async fn coordinates_of_real_files_are_those_of_the_oracles() {
-    let Some(shared) = shared() else { return };
+    let Some(data) = crate::oracles::data() else { return };
     let (mut checked, mut wrong) = (0, Vec::new());
-    for entry in std::fs::read_dir(shared.join("data/public/netcdf4")).unwrap() {
+    for entry in std::fs::read_dir(data.join("public/netcdf4")).unwrap() {
         let path = entry.unwrap().path();
-        let oracle = shared.join("data/public/oracles/netcdf4").join(format!("{}.json", path.file_name().unwrap().to_string_lossy()));
+        let oracle = data.join("public/oracles/netcdf4").join(format!("{}.json", path.file_name().unwrap().to_string_lossy()));
         let Ok(oracle) = std::fs::read_to_string(oracle) else { continue };
         let oracle: Value = serde_json::from_str(&oracle).unwrap();
         let objects = Objects::anywhere();

@@ -37,6 +37,7 @@ pub(super) mod tag {
         ROWS_PER_STRIP = 278 "RowsPerStrip",
         STRIP_BYTE_COUNTS = 279 "StripByteCounts",
         PLANAR_CONFIGURATION = 284 "PlanarConfiguration",
+        T4_OPTIONS = 292 "T4Options",
         SOFTWARE = 305 "Software",
         DATE_TIME = 306 "DateTime",
         PREDICTOR = 317 "Predictor",
@@ -45,8 +46,12 @@ pub(super) mod tag {
         TILE_OFFSETS = 324 "TileOffsets",
         TILE_BYTE_COUNTS = 325 "TileByteCounts",
         SUB_IFDS = 330 "SubIFDs",
+        EXTRA_SAMPLES = 338 "ExtraSamples",
         SAMPLE_FORMAT = 339 "SampleFormat",
+        JPEG_TABLES = 347 "JPEGTables",
+        YCBCR_COEFFICIENTS = 529 "YCbCrCoefficients",
         YCBCR_SUBSAMPLING = 530 "YCbCrSubSampling",
+        REFERENCE_BLACK_WHITE = 532 "ReferenceBlackWhite",
         MODEL_PIXEL_SCALE = 33550 "ModelPixelScale",
         MODEL_TIEPOINT = 33922 "ModelTiepoint",
         MODEL_TRANSFORMATION = 34264 "ModelTransformation",
@@ -55,6 +60,7 @@ pub(super) mod tag {
         GEO_ASCII_PARAMS = 34737 "GeoAsciiParams",
         GDAL_METADATA = 42112 "GDAL_METADATA",
         GDAL_NODATA = 42113 "GDAL_NODATA",
+        LERC_PARAMETERS = 50674 "LercParameters",
     }
 }
 
@@ -78,6 +84,15 @@ pub(super) struct Field {
     pub(super) bytes: Bytes,
     /// The file's byte order.
     pub(super) order: ByteOrder,
+}
+
+/// Numerator by denominator of a rational, whose two halves stand in the order of the file.
+fn ratio([a, b, c, d, e, f, g, h]: [u8; 8], read: impl Fn([u8; 4]) -> f64, order: ByteOrder) -> f64 {
+    let (low, high) = (read([a, b, c, d]), read([e, f, g, h]));
+    match order {
+        ByteOrder::Little => low / high,
+        ByteOrder::Big => high / low,
+    }
 }
 
 impl Field {
@@ -111,6 +126,8 @@ impl Field {
     /// As numbers; `None` for text.
     pub(super) fn numbers(&self) -> Option<Vec<f64>> {
         match self.field_type {
+            5 => Some(self.cells::<8>().map(|c| ratio(c, |b| f64::from(u32::from_le_bytes(b)), self.order)).collect()),
+            10 => Some(self.cells::<8>().map(|c| ratio(c, |b| f64::from(i32::from_le_bytes(b)), self.order)).collect()),
             11 => Some(self.cells().map(|c| f64::from(f32::from_le_bytes(c))).collect()),
             12 => Some(self.cells().map(f64::from_le_bytes).collect()),
             _ => self.unsigned().map(|v| v.into_iter().map(|v| v as f64).collect()),

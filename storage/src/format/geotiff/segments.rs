@@ -43,12 +43,13 @@ pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layo
         return Err(Error::data(object, what));
     }
     let counts = directory.unsigned(object, counts_tag)?.unwrap_or_default();
-    let places = if (counts.len() as u64) < total && !layout.uncompressed { offsets.iter().copied().collect() } else { BTreeSet::new() };
+    let places =
+        if (counts.len() as u64) < total && !layout.coding.uncompressed { offsets.iter().copied().collect() } else { BTreeSet::new() };
     let lengths = Lengths { object, size, counts, places, name: if layout.tiled { "tile" } else { "strip" } };
     let mut chunks = Vec::with_capacity(total as usize);
     for (i, &offset) in offsets.iter().take(total as usize).enumerate() {
         let row = (i as u64 % in_a_plane) / along_columns;
-        let decoded = layout.segment_bytes(layout.stored_rows(row)).unwrap_or(u64::MAX);
+        let decoded = layout.stored_bytes(layout.stored_rows(row)).unwrap_or(u64::MAX);
         chunks.push(lengths.chunk(i, offset, decoded, layout, total)?);
     }
     let mut planes: Vec<ChunkManifest> =
@@ -56,10 +57,10 @@ pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layo
     drop(chunks);
     let edge = if layout.tiled { EdgeChunks::Padded } else { EdgeChunks::Clipped };
     let mut chunk_shape = vec![layout.segment_height, layout.segment_width];
-    if layout.uncompressed
+    if layout.rows_are_apart()
         && !layout.tiled
         && let Some(starts) = planes.iter().map(contiguous).collect::<Option<Vec<u64>>>()
-        && let Some(row_bytes) = layout.segment_bytes(1).filter(|&n| n > 0)
+        && let Some(row_bytes) = layout.stored_bytes(1).filter(|&n| n > 0)
     {
         let rows = (CHUNK_BYTES / row_bytes).clamp(1, layout.height);
         chunk_shape = vec![rows, layout.width];
@@ -83,14 +84,14 @@ impl Lengths<'_> {
     fn chunk(&self, i: usize, offset: u64, decoded: u64, layout: &Layout, total: u64) -> Result<ChunkRef> {
         let named = |what: String| format!("{} {i}: {what}", self.name);
         let length = match (offset, self.counts.get(i).copied()) {
-            (0, None | Some(0)) => return Ok(ChunkRef::Missing),
-            (0, Some(n)) => return Err(Error::data(self.object, named(format!("{n} bytes at offset 0, where the header stands")))),
+            // Whatever its length is said to be: the header stands there.
+            (0, _) => return Ok(ChunkRef::Missing),
             // A single segment without its length: libtiff works it out as well.
-            (_, Some(0)) if !(layout.uncompressed && total == 1) => return Ok(ChunkRef::Missing),
-            (_, Some(n)) if !layout.uncompressed => n,
+            (_, Some(0)) if !(layout.coding.uncompressed && total == 1) => return Ok(ChunkRef::Missing),
+            (_, Some(n)) if !layout.coding.uncompressed => n,
             (_, Some(n)) if n >= decoded || total == 1 => decoded,
             (_, Some(n)) => return Err(Error::data(self.object, named(format!("expected {decoded} bytes, found {n}")))),
-            (_, None) if layout.uncompressed => decoded,
+            (_, None) if layout.coding.uncompressed => decoded,
             (_, None) => {
                 let next = self.places.range(offset.saturating_add(1)..).next().copied().unwrap_or(self.size);
                 next.min(self.size).saturating_sub(offset)

@@ -121,11 +121,12 @@ fn never_written_tiles_are_missing_and_hold_nodata() {
 }
 
 #[test]
-fn a_mask_is_no_overview_and_is_told() {
+fn a_mask_is_no_overview_and_masks_the_image() {
     let granule = index("masked", &fixture("masked")).unwrap();
-    assert_eq!(granule.arrays.len(), 1);
-    assert!(granule.refused[0].reason.contains("mask"), "{:?}", granule.refused);
-    assert!(describe(&granule).unwrap().warnings.iter().any(|w| w.contains("mask")));
+    assert_eq!(granule.arrays.iter().map(|a| a.metadata.path.as_str()).collect::<Vec<_>>(), ["/band_1", "/mask"]);
+    assert_eq!((granule.masks.as_slice(), granule.refused.as_slice()), ([(0, 1)].as_slice(), [].as_slice()));
+    let described = describe(&granule).unwrap();
+    assert_eq!((described.variables.len(), described.variables[0].encoding.mask), (1, Some(1)));
 }
 
 #[test]

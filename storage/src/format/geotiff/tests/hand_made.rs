@@ -66,12 +66,15 @@ fn tags_may_be_missing_where_the_specification_has_a_default() {
 #[test]
 fn what_is_not_read_is_refused_with_tag_and_value() {
     for (change, message) in [
-        ((258, SHORT, 1, 12), "BitsPerSample = 12"),
-        ((258, SHORT, 0, 0), "BitsPerSample = 1"),
-        ((259, SHORT, 1, 7), "Compression = 7 (JPEG)"),
+        ((258, SHORT, 1, 96), "BitsPerSample = 96 with SampleFormat = 1"),
+        ((259, SHORT, 1, 6), "Compression = 6 (old JPEG)"),
+        ((259, SHORT, 1, 7), "jpeg: expected a start of image"),
+        ((259, SHORT, 1, 34676), "Compression = 34676 (SGI LogLuv)"),
+        ((259, SHORT, 1, 34712), "Compression = 34712 (JPEG 2000)"),
+        ((259, SHORT, 1, 50002), "Compression = 50002 (JPEG XL)"),
         ((259, SHORT, 1, 4711), "Compression = 4711"),
-        ((266, SHORT, 1, 2), "FillOrder = 2"),
-        ((339, SHORT, 1, 6), "SampleFormat = 6 (complex floats)"),
+        ((266, SHORT, 1, 3), "FillOrder = 3"),
+        ((339, SHORT, 1, 6), "BitsPerSample = 8 with SampleFormat = 6"),
         ((262, SHORT, 1, 6), "PhotometricInterpretation = 6 (YCbCr)"),
         ((284, SHORT, 1, 3), "PlanarConfiguration = 3"),
         ((256, SHORT, 1, 0), "ImageWidth: expected 1"),

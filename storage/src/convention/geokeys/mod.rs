@@ -19,24 +19,62 @@ pub fn describe(granule: &IndexedGranule) -> Result<Described> {
     let transform = transform(&granule.attributes, keys.short(RASTER_TYPE) == Some(2), &mut warnings);
     // Ground control points are in the CRS; the axes are not.
     let crs = if has_control_points(&granule.attributes) { None } else { crs(&keys, &mut warnings) };
-    if granule.arrays.iter().any(|a| a.metadata.path.starts_with("/page_")) {
-        warnings.push("further pages are not part of cubes: only the first image is".into());
-    }
     if granule.refused.iter().any(|r| r.reason.starts_with("a transparency mask")) {
         warnings.push("a transparency mask is not applied: masked cells have the stored values".into());
     }
-    let variables = granule.arrays.iter().enumerate().filter(|(_, a)| a.metadata.group() == "/");
+    let first = granule.array("/band_1").or(granule.array("/band_1/real")).map(|a| a.metadata.shape.clone());
+    let (mut arrays, mut other_grids) = (Vec::new(), 0);
+    for (number, array) in granule.arrays.iter().enumerate() {
+        match place(&array.metadata.path) {
+            Place::FirstImage => arrays.push((number, array)),
+            Place::Page(page) if Some(&array.metadata.shape) == first.as_ref() && same_place(granule, page) => arrays.push((number, array)),
+            Place::Page(_) => other_grids += 1,
+            Place::Other => {}
+        }
+    }
+    if other_grids > 0 {
+        warnings.push(format!("{other_grids} bands of pages on other grids than the first image's are not part of cubes"));
+    }
+    let variables = arrays.into_iter();
     let variables = variables
         .map(|(array, indexed)| Variable {
-            name: indexed.metadata.name().to_string(),
+            name: indexed.metadata.path.trim_start_matches('/').replace('/', "."),
             array,
             axes: axes(indexed, transform, &keys, &mut warnings),
-            encoding: encoding(indexed, &mut warnings),
+            encoding: super::encoding_in(granule, array, &mut warnings),
             attributes: indexed.metadata.attributes.clone(),
             crs: crs.clone(),
         })
         .collect();
     Ok(Described { variables, attributes: granule.attributes.clone(), warnings })
+}
+
+/// Where an array of a TIFF file belongs.
+enum Place<'a> {
+    /// The full-resolution image of the first page.
+    FirstImage,
+    /// That of the further page of this group.
+    Page(&'a str),
+    /// An overview or a mask.
+    Other,
+}
+
+fn place(path: &str) -> Place<'_> {
+    let mut parts = path.trim_start_matches('/').split('/');
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let page = first.starts_with("page_") || first.starts_with("sub_directory_");
+    match (first.starts_with("band_"), page && second.starts_with("band_")) {
+        (true, _) => Place::FirstImage,
+        (_, true) => Place::Page(first),
+        _ => Place::Other,
+    }
+}
+
+/// True when a further page has no place of its own, or that of the first image.
+fn same_place(granule: &IndexedGranule, page: &str) -> bool {
+    let group = granule.groups.iter().find(|(path, _)| path.trim_start_matches('/') == page);
+    let names = ["ModelPixelScale", "ModelTiepoint", "ModelTransformation", "GeoKeyDirectory"];
+    group.is_none_or(|(_, own)| names.iter().all(|n| own.get(n).is_none()) || names.iter().all(|n| own.get(n) == granule.attributes.get(n)))
 }
 
 const MODEL_TYPE: u16 = 1024;
