@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use super::*;
 use crate::Result;
+use crate::array::DataType;
 
 /// Buffers larger than this are not kept for the next chunk.
 const LARGEST_SPARE: usize = 32 << 20;
@@ -109,6 +110,13 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
             cells.checked_mul(to.size()).map(Some).ok_or_else(too_large)
         }
         Codec::PackedBools => Ok(Some(packed_bools::encoded_len(decoded))),
+        Codec::Field { .. } | Codec::Integer { .. } | Codec::Float(_) => {
+            let (from, to) = elements(codec)?;
+            if !decoded.is_multiple_of(to) {
+                return Err(damaged(format!("{}: {decoded} bytes are not whole elements of {to} bytes", codec.name())));
+            }
+            (decoded / to).checked_mul(from).map(Some).ok_or_else(too_large)
+        }
         _ => Ok(Some(decoded)),
     }
 }
@@ -147,9 +155,27 @@ fn needs_new_buffer(codec: &Codec) -> bool {
     if let Codec::Tiff(codec) = codec {
         return *codec != TiffCodec::ReverseBits;
     }
-    use Codec::{AsType, Delta, FixedScaleOffset, Interleave, PackedBools, Shuffle};
+    use Codec::{AsType, Delta, Field, FixedScaleOffset, Float, Integer, Interleave, PackedBools, Shuffle};
     let moves = matches!(codec, Shuffle { .. } | Interleave { .. } | Delta { .. } | FixedScaleOffset { .. } | AsType { .. } | PackedBools);
+    let moves = moves || matches!(codec, Field { .. } | Integer { .. } | Float(_));
     moves || compressor(codec).is_some()
+}
+
+/// Bytes an element of a codec that changes them, encoded and decoded; neither is 0.
+fn elements(codec: &Codec) -> Result<(usize, usize)> {
+    let fits = match *codec {
+        Codec::Field { record, offset, length } if length > 0 && offset.checked_add(length).is_some_and(|end| end <= record) => {
+            Some((record as usize, length as usize))
+        }
+        Codec::Integer { size: size @ 1..=8, offset, precision, .. }
+            if precision > 0 && offset.checked_add(precision).is_some_and(|end| end <= size * 8) =>
+        {
+            Some((size as usize, number::widened(size as usize)))
+        }
+        Codec::Float(fields) => fields.cells().map(|t| (fields.size as usize, t.size())),
+        _ => None,
+    };
+    fits.ok_or_else(|| damaged(format!("{}: {codec:?} does not fit together", codec.name())))
 }
 
 fn exactly(what: &str, expected: usize, found: usize) -> Result<()> {
@@ -213,6 +239,27 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
         Codec::PackedBools => {
             let n = expected.ok_or_else(|| Error::unsupported("chunk", "packbits behind a compressor"))?;
             into_new(held, n, last, packed_bools::undo)
+        }
+        Codec::Field { .. } | Codec::Integer { .. } | Codec::Float(_) => {
+            let ((from, to), found) = (elements(codec)?, held.bytes().len());
+            if !found.is_multiple_of(from) {
+                return Err(damaged(format!("{}: {found} bytes are not whole elements of {from} bytes", codec.name())));
+            }
+            into_new(held, found / from * to, last, |input, output| {
+                match *codec {
+                    Codec::Integer { offset, precision, signed, order, .. } => {
+                        number::undo_integer(input, output, from, (offset, precision), signed, order);
+                    }
+                    Codec::Float(fields) => number::undo_float(input, output, &fields, fields.cells().unwrap_or(DataType::Float64)),
+                    Codec::Field { offset, .. } => field::undo(input, output, from, offset as usize, to),
+                    _ => (),
+                }
+                Ok(())
+            })
+        }
+        Codec::PaddedText { size, spaces } => {
+            let size = not_zero(codec, size)?;
+            Ok(in_place(held, |data| padded_text::undo(data, size, spaces)))
         }
         Codec::HorizontalPredictor { row, samples, element, order } => {
             if !matches!(element, 1 | 2 | 4 | 8) {

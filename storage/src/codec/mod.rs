@@ -17,6 +17,7 @@ mod cell;
 mod chain;
 mod checksum;
 mod deflate;
+mod field;
 #[cfg(test)]
 mod filter_tests;
 mod fletcher32;
@@ -28,8 +29,10 @@ mod lzf;
 mod lzma;
 mod lzw;
 mod nbit;
+mod number;
 mod packbits;
 mod packed_bools;
+mod padded_text;
 mod scale_offset;
 mod shuffle;
 mod snappy;
@@ -45,6 +48,7 @@ pub use checksum::ChecksumAt;
 pub(crate) use checksum::crc32c;
 pub use lz4::Lz4Framing;
 pub use lzma::LzmaFilter;
+pub use number::{FloatFields, Normalization};
 
 /// One step of an array's encoding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,6 +188,37 @@ pub enum Codec {
     },
     /// A step that only TIFF has.
     Tiff(TiffCodec),
+    /// Takes one member of each record (HDF5 compound types).
+    Field {
+        /// Bytes a record.
+        record: u32,
+        /// The member's first byte in it.
+        offset: u32,
+        /// Bytes of the member.
+        length: u32,
+    },
+    /// Makes little-endian integers of 1, 2, 4 or 8 bytes, the next size that holds them.
+    Integer {
+        /// Bytes an element, 1 to 8.
+        size: u32,
+        /// The first bit that counts.
+        offset: u32,
+        /// The number of bits that count.
+        precision: u32,
+        /// The last of them is the sign, in two's complement.
+        signed: bool,
+        /// Order of the bytes.
+        order: ByteOrder,
+    },
+    /// Makes little-endian floating-point numbers of [`FloatFields::cells`].
+    Float(FloatFields),
+    /// Clears what follows the end of a text of fixed length: spaces at its end, or whatever follows its first NUL.
+    PaddedText {
+        /// Bytes a text.
+        size: u32,
+        /// It ends before spaces; else at its first NUL.
+        spaces: bool,
+    },
 }
 
 impl Codec {
@@ -217,6 +252,10 @@ impl Codec {
             Codec::NBit { .. } => "nbit",
             Codec::ScaleOffset { .. } => "scaleoffset",
             Codec::Tiff(codec) => codec.name(),
+            Codec::Field { .. } => "field",
+            Codec::Integer { .. } => "integer",
+            Codec::Float(_) => "float",
+            Codec::PaddedText { .. } => "padded text",
         }
     }
 }

@@ -6,9 +6,10 @@ use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::dataspace::{self, DataspaceMessage, DataspaceType};
 use hdf5_reader::messages::{self, MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO, MSG_DATASPACE, MSG_DATATYPE, shared};
 
-use super::datatype::{Kind, StoredType, number, padded_text, text};
+use super::datatype::{Kind, StoredType};
 use super::file::File;
-use super::header::Header;
+use super::header::{self, Header};
+use super::value::{number, padded_text, text};
 use super::{Parsed, Reason, heap};
 use crate::array::{AttributeValue, Scalar};
 
@@ -139,7 +140,7 @@ fn unshare(file: &File, part: &[u8], is_shared: bool, kind: u16) -> Parsed<Vec<u
     if !is_shared {
         return Ok(part.to_vec());
     }
-    file.shared(&shared::parse(&mut Cursor::new(part), kind, file.offset_size, file.length_size, part.len())?)
+    file.shared(&header::shared(file, part, kind)?)
 }
 
 impl Attribute {
@@ -174,27 +175,33 @@ impl Attribute {
 
     /// The lists of object addresses, when it holds some: `DIMENSION_LIST`.
     pub(super) fn addresses(&self, file: &File) -> Option<Vec<Vec<u64>>> {
-        (self.stored.kind == Kind::References).then(|| heap::addresses(file, &self.data).ok()).flatten()
+        matches!(&self.stored.kind, Kind::Sequence(base) if base.kind == Kind::Reference)
+            .then(|| heap::addresses(file, &self.data).ok())
+            .flatten()
     }
 }
 
 fn value(file: &File, stored: &StoredType, data: &[u8]) -> Parsed<AttributeValue> {
-    let size = stored.size as usize;
+    let each = || data.chunks_exact((stored.size as usize).max(1));
     match &stored.kind {
-        Kind::Number(t, order) if t.is_float() => {
-            Ok(AttributeValue::Floats(*t, data.chunks_exact(size).filter_map(|b| number(b, *t, *order)).map(Scalar::as_f64).collect()))
+        Kind::Number(t, _) | Kind::Converted(_, t) if t.is_float() => {
+            Ok(AttributeValue::Floats(*t, each().filter_map(|b| number(b, &stored.kind)).map(Scalar::as_f64).collect()))
         }
-        Kind::Number(t, order) => {
+        Kind::Number(t, _) | Kind::Converted(_, t) => {
             let integer = |s: Scalar| match s {
                 Scalar::Int(v) => v,
                 Scalar::UInt(v) => v as i64,
                 Scalar::Float(v) => v as i64,
             };
-            Ok(AttributeValue::Integers(*t, data.chunks_exact(size).filter_map(|b| number(b, *t, *order)).map(integer).collect()))
+            Ok(AttributeValue::Integers(*t, each().filter_map(|b| number(b, &stored.kind)).map(integer).collect()))
         }
-        Kind::FixedText(padding) => Ok(AttributeValue::Texts(data.chunks_exact(size).map(|b| padded_text(b, *padding)).collect())),
-        Kind::Text => Ok(AttributeValue::Texts(heap::texts(file, data)?)),
+        Kind::FixedText(padding) => Ok(AttributeValue::Texts(each().map(|b| padded_text(b, *padding)).collect())),
+        Kind::Text => Ok(AttributeValue::Texts(heap::texts(file, data)?.into_iter().map(Option::unwrap_or_default).collect())),
         Kind::Array(base, _) => value(file, base, data),
+        // One list is a list of values; several would need a second dimension.
+        Kind::Sequence(base) if data.len() == stored.size as usize && matches!(base.kind, Kind::Number(..) | Kind::Converted(..)) => {
+            value(file, base, &heap::bytes(file, data, base.size.into())?.unwrap_or_default())
+        }
         other => Err(format!("type {}", other.name()).into()),
     }
 }

@@ -189,14 +189,21 @@ impl Reading<'_> {
         if flags & FAIL_IF_UNKNOWN != 0 && kind > MSG_FILE_SPACE_INFO {
             return Err(format!("message of type {kind}, which its writer says must be understood").into());
         }
-        let body = if flags & SHARED != 0 {
-            Body::Shared(shared::parse(&mut Cursor::new(body), kind, offset_size, length_size, body.len())?)
-        } else {
-            Body::Here(body.to_vec())
-        };
+        let body = if flags & SHARED != 0 { Body::Shared(shared(self.file, body, kind)?) } else { Body::Here(body.to_vec()) };
         self.messages.push(Message { kind, order, body });
         Ok(())
     }
+}
+
+/// Where a shared message is (file format specification, IV.A.2, "shared message").
+pub(super) fn shared(file: &File, body: &[u8], kind: u16) -> Parsed<SharedMessage> {
+    let mut cursor = Cursor::new(body);
+    if body.first() == Some(&1) {
+        // Version 1 has a whole symbol table entry: libhdf5 skips the offset of a name before the address (hdf5-reader does not).
+        cursor.skip(8 + usize::from(file.length_size))?;
+        return Ok(SharedMessage::SharedInOhdr { message_type: kind, address: cursor.read_offset(file.offset_size)? });
+    }
+    Ok(shared::parse(&mut cursor, kind, file.offset_size, file.length_size, body.len())?)
 }
 
 /// A version 2 block without its checksum, when that is right.

@@ -11,7 +11,8 @@ use hdf5_reader::symbol_table::SymbolTableNode;
 
 use super::file::File;
 use super::header::Header;
-use super::{Parsed, Reason, datatype};
+use super::value::text;
+use super::{Parsed, Reason};
 
 /// A named way to an object.
 #[derive(Debug, Clone)]
@@ -69,10 +70,10 @@ fn symbol_table(file: &File, tree: u64, heap: u64, links: &mut Vec<Link>) -> Par
         return Ok(());
     }
     let names = storage.read_range(heap.data_segment_address, length)?;
-    let text = |offset: u64| -> Parsed<String> {
+    let name = |offset: u64| -> Parsed<String> {
         let rest = usize::try_from(offset).ok().and_then(|o| names.get(o..)).ok_or("link name outside the group's heap")?;
         let end = rest.iter().position(|&b| b == 0).ok_or("link name without an end")?;
-        Ok(datatype::text(&rest[..end]))
+        Ok(text(&rest[..end]))
     };
     for (_, at) in nodes {
         let head = storage.read_range(at, 8)?;
@@ -81,11 +82,11 @@ fn symbol_table(file: &File, tree: u64, heap: u64, links: &mut Vec<Link>) -> Par
         for entry in SymbolTableNode::parse(&mut Cursor::new(&bytes), file.offset_size, file.length_size)?.entries {
             let target = if entry.cache_type == 2 {
                 let [a, b, c, d, ..] = entry.scratch;
-                Target::Soft(text(u64::from(u32::from_le_bytes([a, b, c, d])))?)
+                Target::Soft(name(u64::from(u32::from_le_bytes([a, b, c, d])))?)
             } else {
                 Target::Hard(entry.object_header_address)
             };
-            links.push(Link { name: text(entry.link_name_offset)?, target, order: None });
+            links.push(Link { name: name(entry.link_name_offset)?, target, order: None });
         }
     }
     Ok(())
@@ -118,17 +119,16 @@ fn link(file: &File, body: &[u8]) -> Parsed<Link> {
         cursor.skip(1)?;
     }
     let length = usize::try_from(cursor.read_uvar(1 << (flags & 3))?).map_err(|_| "link name does not fit in memory")?;
-    let name = datatype::text(cursor.read_bytes(length)?);
+    let name = text(cursor.read_bytes(length)?);
     let target = match kind {
         0 => Target::Hard(cursor.read_offset(file.offset_size)?),
         1 => {
             let length = usize::from(cursor.read_u16_le()?);
-            Target::Soft(datatype::text(cursor.read_bytes(length)?))
+            Target::Soft(text(cursor.read_bytes(length)?))
         }
         64 => {
             let length = usize::from(cursor.read_u16_le()?);
-            let names: Vec<String> =
-                cursor.read_bytes(length)?.get(1..).unwrap_or_default().split(|&b| b == 0).map(datatype::text).collect();
+            let names: Vec<String> = cursor.read_bytes(length)?.get(1..).unwrap_or_default().split(|&b| b == 0).map(text).collect();
             let at = |i: usize| names.get(i).map_or("", String::as_str);
             Target::Elsewhere(format!("external link to {} in file {}", at(1), at(0)))
         }

@@ -1,8 +1,9 @@
 //! HDF5 and netCDF-4: headers to array metadata and chunk manifests. Nothing is decoded here but attributes and small texts.
 //!
 //! `source` bytes · `file` superblock and shared things · `header` messages of one object · `links` children of a group ·
-//! `walk` the tree of objects · `datatype`, `attribute`, `heap` values · `dataset`, `filter`, `chunks`, `text` one array ·
-//! `dimensions` their names. Structure blocks (B-trees, heaps, chunk indexes) are read by the crate hdf5-reader.
+//! `walk` the tree of objects · `datatype`, `leaf`, `value`, `attribute`, `heap` types and values · `dataset`, `filter`,
+//! `chunks`, `text` one data set · `dimensions` their names. Structure blocks (B-trees, heaps, chunk indexes) are read by the
+//! crate hdf5-reader.
 
 mod attribute;
 mod chunks;
@@ -13,11 +14,13 @@ mod file;
 mod filter;
 mod header;
 mod heap;
+mod leaf;
 mod links;
 mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod value;
 mod walk;
 
 use std::fmt;

@@ -15,7 +15,7 @@ use super::header::Header;
 use super::links::{Link, Target, links};
 use super::{Parsed, Reason, guarded};
 use crate::array::Attributes;
-use crate::format::{IndexedGranule, Refused};
+use crate::format::{IndexedArray, IndexedGranule, Refused};
 
 /// Groups nest at most this deep.
 const DEEPEST: usize = 128;
@@ -223,6 +223,19 @@ impl Walk<'_> {
         shown
     }
 
+    /// Tells under which names a compound data set is found.
+    fn columns(&mut self, path: &str, found: &[(String, Parsed<IndexedArray>)]) {
+        const SHOWN: usize = 8;
+        let columns: Vec<&str> = found.iter().filter(|(_, a)| a.is_ok()).map(|(p, _)| p.as_str()).collect();
+        if columns.is_empty() || columns == [path] {
+            return;
+        }
+        let more = columns.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown: Vec<&str> = columns.into_iter().take(SHOWN).collect();
+        self.refuse(path, format!("compound: its members are read as the arrays {}{more}", shown.join(", ")).into());
+    }
+
     fn finish(mut self, root: &Header) -> IndexedGranule {
         let mut datasets = std::mem::take(&mut self.datasets);
         let root_attributes = guarded(|| Ok(attributes(self.file, root))).unwrap_or_default();
@@ -244,12 +257,25 @@ impl Walk<'_> {
                 self.refuse(&path, "a second object of this name".into());
                 continue;
             }
-            match guarded(|| dataset::array(self.file, dataset, &dimensions)) {
-                Ok(mut array) => {
-                    array.metadata.attributes = self.shown(&path, list, accounts);
-                    granule.arrays.push(array);
+            let found = match guarded(|| dataset::arrays(self.file, dataset, &dimensions)) {
+                Ok(found) => found,
+                Err(reason) => {
+                    self.refuse(&path, reason);
+                    continue;
                 }
-                Err(reason) => self.refuse(&path, reason),
+            };
+            let attributes = self.shown(&path, list, accounts);
+            self.columns(&path, &found);
+            for (path, array) in found {
+                match array {
+                    Ok(mut array) => {
+                        let flags = std::mem::take(&mut array.metadata.attributes);
+                        array.metadata.attributes = attributes.clone();
+                        array.metadata.attributes.0.extend(flags.0.into_iter().filter(|(n, _)| attributes.get(n).is_none()));
+                        granule.arrays.push(array);
+                    }
+                    Err(reason) => self.refuse(&path, reason),
+                }
             }
         }
         let mut groups = self.groups.into_iter();

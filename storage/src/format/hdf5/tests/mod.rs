@@ -3,6 +3,7 @@
 mod damaged;
 mod fixtures;
 mod real_files;
+mod types;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use hdf5_reader::storage::FileStorage;
 use serde_json::Value;
 
-use super::datatype::number;
 use super::parse;
+use super::value::cell;
 use crate::Result;
 use crate::array::{AttributeValue, ByteOrder, DataType, Scalar};
 use crate::format::{IndexedArray, IndexedGranule};
@@ -70,10 +71,14 @@ async fn values(path: &Path, array: &IndexedArray) -> Option<Result<Vec<Scalar>>
     if meta.data_type.is_text() || bytes.is_none_or(|n| n > 64 << 20) {
         return None;
     }
-    let objects = Objects::anywhere();
-    let object = objects.open(&path.display().to_string()).await.unwrap();
-    let stored = read_whole(&objects, &object, &[], array, 64 << 20).await;
     let native = if cfg!(target_endian = "big") { ByteOrder::Big } else { ByteOrder::Little };
     let t = meta.data_type;
-    Some(stored.map(|bytes| bytes.chunks_exact(t.size()).map(|b| number(b, t, native).unwrap()).collect()))
+    Some(read(path, array).await.map(|bytes| bytes.chunks_exact(t.size()).map(|b| cell(b, t, native).unwrap()).collect()))
+}
+
+/// The stored cells of a whole array.
+async fn read(path: &Path, array: &IndexedArray) -> Result<Vec<u8>> {
+    let objects = Objects::anywhere();
+    let object = objects.open(&path.display().to_string()).await.unwrap();
+    read_whole(&objects, &object, &[], array, 64 << 20).await
 }
