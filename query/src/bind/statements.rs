@@ -182,6 +182,7 @@ struct Row {
     units: Option<String>,
     chunks: Option<String>,
     attributes: Option<String>,
+    differing: Option<String>,
     crs: Option<String>,
 }
 
@@ -210,6 +211,7 @@ fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryErro
             units: variable.attributes.text("units").map(str::to_owned),
             chunks: chunks(variable),
             attributes: Some(variable.attributes.to_json().to_string()),
+            differing: Some(variable.differing.join(", ")).filter(|names| !names.is_empty()),
             crs: cube.grid.crs.clone().filter(|_| own.iter().any(|axis| is_horizontal(axis))),
             ..Row::default()
         }
@@ -235,6 +237,7 @@ fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryErro
             text(rows.iter().map(|r| r.units.clone())),
             text(rows.iter().map(|r| r.chunks.clone())),
             text(rows.iter().map(|r| r.attributes.clone())),
+            text(rows.iter().map(|r| r.differing.clone())),
             text(rows.iter().map(|r| r.crs.clone())),
         ],
     )
@@ -336,6 +339,7 @@ static DESCRIBE: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("units", Utf8, true),
         ("chunks", Utf8, true),
         ("attributes", Utf8, true),
+        ("differing", Utf8, true),
         ("crs", Utf8, true),
     ])
 });
@@ -393,7 +397,10 @@ mod tests {
                 ],
                 crs: Some("EPSG:4326".into()),
             },
-            variables: vec![variable("t2m", vec![0, 1], vec![piece(7, 0, 3), piece(8, 1, 2)]), variable("height", vec![], vec![])],
+            variables: vec![
+                CubeVariable { differing: vec!["comment".into()], ..variable("t2m", vec![0, 1], vec![piece(7, 0, 3), piece(8, 1, 2)]) },
+                variable("height", vec![], vec![]),
+            ],
             attributes: Attributes::default(),
             definition: Arc::new(CubeDefinition::default()),
             generation: 1,
@@ -415,12 +422,12 @@ mod tests {
         assert_eq!(
             lines(describe(&cube("era5"), &[cube("era5.time_lat")]).unwrap()),
             [
-                "name|kind|type|axes|size|range|units|chunks|attributes|crs",
-                "time|axis|Timestamp(s)||2|1970-01-01T00:00:00 .. 1970-01-02T00:00:00|||{}|",
-                "lat|axis|Float32||3|60 .. 41|degrees_north||{}|EPSG:4326",
-                "t2m|variable|Float32|time, lat|6||K|1, 3 (and others)|{\"units\":\"K\"}|EPSG:4326",
-                "height|variable|Float32||1||K||{\"units\":\"K\"}|",
-                "era5.time_lat|table||time, lat|6|||||EPSG:4326",
+                "name|kind|type|axes|size|range|units|chunks|attributes|differing|crs",
+                "time|axis|Timestamp(s)||2|1970-01-01T00:00:00 .. 1970-01-02T00:00:00|||{}||",
+                "lat|axis|Float32||3|60 .. 41|degrees_north||{}||EPSG:4326",
+                "t2m|variable|Float32|time, lat|6||K|1, 3 (and others)|{\"units\":\"K\"}|comment|EPSG:4326",
+                "height|variable|Float32||1||K||{\"units\":\"K\"}||",
+                "era5.time_lat|table||time, lat|6||||||EPSG:4326",
             ]
         );
         assert_eq!(cubes(&[]).unwrap().num_rows(), 0);
@@ -470,7 +477,7 @@ mod tests {
             ("REFRESH CUBE a", 5, true),
             ("DROP CUBE a", 2, true),
             ("SHOW CUBES", 6, false),
-            ("DESCRIBE CUBE a", 10, false),
+            ("DESCRIBE CUBE a", 11, false),
             ("SHOW GRANULES OF a", 6, false),
         ] {
             let statement = parse(text).unwrap();

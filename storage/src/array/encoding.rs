@@ -52,6 +52,9 @@ pub struct Encoding {
     pub time: Option<TimeUnit>,
     /// Number of the granule's array that masks this one, cell by cell: where its stored cell is 0, the value is NULL.
     pub mask: Option<u32>,
+    /// Packed values are rounded to single precision before they become `decoded`: those of a file whose own values are single
+    /// in a cube where other files have double precision.
+    pub single: bool,
 }
 
 impl Encoding {
@@ -67,6 +70,7 @@ impl Encoding {
             valid_max: None,
             time: None,
             mask: None,
+            single: false,
         }
     }
 

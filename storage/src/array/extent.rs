@@ -67,6 +67,12 @@ impl Extent {
         (!both.is_empty()).then_some(both)
     }
 
+    /// True where some cell is in both boxes.
+    pub fn meets(&self, other: &Extent) -> bool {
+        debug_assert_eq!(self.ndim(), other.ndim());
+        self.0.iter().zip(&other.0).all(|(a, b)| a.start.max(b.start) < a.end.min(b.end))
+    }
+
     /// The same box seen from `origin`: `origin` is subtracted. The box must not start before it.
     pub fn relative_to(&self, origin: &[u64]) -> Extent {
         Extent(self.0.iter().zip(origin).map(|(r, &o)| r.start - o..r.end - o).collect())

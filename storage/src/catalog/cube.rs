@@ -85,6 +85,8 @@ pub struct CubeVariable {
     pub time: Option<TimeUnit>,
     /// Attributes of the first granule that has it.
     pub attributes: Attributes,
+    /// Names of attributes that have other values in other granules, or are lacking there.
+    pub differing: Vec<String>,
     /// Its parts, sorted by origin (C order); no two of them overlap.
     pub pieces: Vec<Piece>,
     /// Cells of the longest piece along the first axis: bounds the search for pieces (see [`CubeVariable::new`]).
@@ -113,7 +115,7 @@ impl CubeVariable {
     pub fn new(name: impl Into<String>, axes: Vec<usize>, decoded: DataType, time: Option<TimeUnit>, mut pieces: Vec<Piece>) -> Self {
         pieces.sort_by(|a, b| starts(&a.extent).cmp(starts(&b.extent)));
         let reach = pieces.iter().filter_map(|p| p.extent.ranges().first()).map(|r| r.end.saturating_sub(r.start)).max().unwrap_or(0);
-        CubeVariable { name: name.into(), axes, decoded, time, attributes: Attributes::default(), pieces, reach }
+        CubeVariable { name: name.into(), axes, decoded, time, attributes: Attributes::default(), differing: Vec::new(), pieces, reach }
     }
 
     /// The Arrow type of its values.
@@ -123,9 +125,9 @@ impl CubeVariable {
 
     /// The same variable without its pieces.
     pub(super) fn without_pieces(&self) -> CubeVariable {
-        let CubeVariable { name, axes, decoded, time, attributes, pieces: _, reach } = self;
-        let (name, axes, attributes) = (name.clone(), axes.clone(), attributes.clone());
-        CubeVariable { name, axes, decoded: *decoded, time: *time, attributes, pieces: Vec::new(), reach: *reach }
+        let CubeVariable { name, axes, decoded, time, attributes, differing, pieces: _, reach } = self;
+        let (name, axes, attributes, differing) = (name.clone(), axes.clone(), attributes.clone(), differing.clone());
+        CubeVariable { name, axes, decoded: *decoded, time: *time, attributes, differing, pieces: Vec::new(), reach: *reach }
     }
 
     /// The pieces that meet an extent (in the variable's own axes), found by binary search along the first axis.
@@ -139,7 +141,7 @@ impl CubeVariable {
                 self.pieces.get(low..high).unwrap_or_default()
             }
         };
-        candidates.iter().filter(move |p| p.extent.intersection(extent).is_some())
+        candidates.iter().filter(move |p| p.extent.meets(extent))
     }
 }
 

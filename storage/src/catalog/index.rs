@@ -10,7 +10,7 @@ use super::{CubeDefinition, Granule, GranuleId, Progress, pages};
 use crate::array::Attributes;
 use crate::convention::{self, Variable};
 use crate::format::{self, Refused};
-use crate::object::{ObjectVersion, Objects};
+use crate::object::{Listed, ObjectVersion, Objects};
 use crate::{Error, Result};
 
 /// The files that a definition names.
@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub struct Listing {
     /// Locations in the order of the sources, each once.
     pub files: Vec<String>,
+    /// Their versions, where listing told them.
+    pub versions: Vec<Option<ObjectVersion>>,
     /// Files whose names do not match the definition's patterns.
     pub skipped: Vec<Refused>,
     /// Files that are named one by one, not through a folder or pattern: these must be readable.
@@ -32,7 +34,7 @@ pub async fn list(objects: &Objects, definition: &CubeDefinition, patterns: &Pat
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
     for source in &definition.sources {
-        let files = match objects.list(source).await {
+        let files = match objects.list_versions(source).await {
             Ok(files) => files,
             Err(Error::NotFound(_)) if refreshing => continue,
             Err(error) => return Err(error),
@@ -41,14 +43,15 @@ pub async fn list(objects: &Objects, definition: &CubeDefinition, patterns: &Pat
             return Err(Error::NotFound(format!("{source} names no file")));
         }
         let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned();
-        let named = matches!(files.as_slice(), [only] if last(only) == last(source));
-        for file in files.into_iter().filter(|file| seen.insert(file.clone())) {
+        let named = matches!(files.as_slice(), [only] if last(&only.location) == last(source));
+        for Listed { location: file, version } in files.into_iter().filter(|file| seen.insert(file.location.clone())) {
             match patterns.capture(&file) {
                 Ok(_) => {
                     if named {
                         listing.named.insert(file.clone());
                     }
                     listing.files.push(file);
+                    listing.versions.push(version);
                 }
                 Err(reason) => listing.skipped.push(Refused { path: file, reason }),
             }
@@ -185,16 +188,21 @@ fn names_no_format(feature: &str) -> bool {
     feature.starts_with("format:")
 }
 
-/// The versions of files, several at a time; `None` for those that are gone.
-pub async fn versions(objects: &Objects, files: &[String]) -> Result<Vec<Option<ObjectVersion>>> {
-    futures::stream::iter(files.iter().cloned().map(|file: String| async move {
-        match objects.version(&file).await {
-            Ok(version) => Ok(Some(version)),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }))
-    .buffered(16)
-    .try_collect()
-    .await
+impl Listing {
+    /// The version of each file, several asked for at a time where listing did not tell them; `None` for those that are gone.
+    pub async fn versions(&self, objects: &Objects) -> Result<Vec<Option<ObjectVersion>>> {
+        futures::stream::iter(self.files.iter().cloned().zip(self.versions.iter().cloned()).map(|(file, known): (String, _)| async move {
+            match known {
+                Some(version) => Ok(Some(version)),
+                None => match objects.version(&file).await {
+                    Ok(version) => Ok(Some(version)),
+                    Err(Error::NotFound(_)) => Ok(None),
+                    Err(error) => Err(error),
+                },
+            }
+        }))
+        .buffered(16)
+        .try_collect()
+        .await
+    }
 }

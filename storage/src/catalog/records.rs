@@ -19,7 +19,7 @@ use crate::array::{Axis, Encoding, Extent};
 use crate::{Error, Result};
 
 /// Version of the records; a store with another one is built again.
-const VERSION: u8 = 2;
+const VERSION: u8 = 4;
 
 /// Bytes that a record may inflate to, whatever it claims.
 const RECORD_LIMIT: usize = 1 << 31;

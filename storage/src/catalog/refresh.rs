@@ -25,7 +25,7 @@ pub async fn refresh(catalog: &Catalog, name: &str, progress: &dyn Progress) -> 
     // Where the records cannot be read, every file counts as changed.
     let known = sources(catalog, &before).unwrap_or_default();
     let mut known: HashMap<String, Source> = known.into_iter().map(|s| (s.granule.location.clone(), s)).collect();
-    let versions = index::versions(&catalog.objects, &listing.files).await?;
+    let versions = listing.versions(&catalog.objects).await?;
     let mut report = RefreshReport::default();
     let (mut kept, mut wanted, mut present) = (Vec::new(), Vec::new(), Vec::new());
     for (file, version) in listing.files.iter().zip(versions) {

@@ -43,7 +43,8 @@ pub struct Described {
 pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &IndexedGranule) -> Result<Described> {
     match is_tiff(&granule.format) {
         true => geokeys::describe(granule),
-        false => cf::describe(objects, object, granule).await,
+        // Coordinates are small and lie beside headers.
+        false => cf::describe(&objects.through(object), object, granule).await,
     }
 }
 

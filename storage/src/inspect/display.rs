@@ -34,11 +34,12 @@ impl fmt::Display for Inspection {
         writeln!(f, "{}", self.location)?;
         writeln!(
             f,
-            "{}, {}, {arrays} array{}, {requests} request{} for the headers",
+            "{}, {}, {arrays} array{}, {requests} request{} and {} for the headers",
             self.format,
             size(self.size),
             s(arrays),
-            s(requests)
+            s(requests),
+            size(self.bytes)
         )?;
         for array in &self.arrays {
             write!(f, "\n{array}")?;

@@ -39,8 +39,10 @@ pub struct Inspection {
     pub size: u64,
     /// `netcdf4`, `hdf5`, `geotiff` ...
     pub format: String,
-    /// Ranged requests that reading the headers took.
+    /// Requests that reading the headers and coordinates took.
     pub requests: u64,
+    /// Bytes that these brought.
+    pub bytes: u64,
     /// Attributes of the root.
     pub attributes: Attributes,
     /// Its arrays, in the file's order.
@@ -89,7 +91,8 @@ pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions)
         location,
         size: object.size(),
         format: granule.format.clone(),
-        requests: object.requests(),
+        requests: 0,
+        bytes: 0,
         attributes: granule.attributes.clone(),
         arrays: Vec::new(),
         refused: granule.refused.clone(),
@@ -100,6 +103,7 @@ pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions)
         Ok(described) => described,
         Err(e) => Described { warnings: vec![format!("axes could not be read: {e}")], ..Described::default() },
     };
+    (inspection.requests, inspection.bytes) = (object.requests(), object.bytes());
     inspection.warnings.clone_from(&described.warnings);
     for number in chosen {
         for warning in convention::encoding_warnings(&granule, number) {
@@ -231,6 +235,7 @@ impl Inspection {
         json!({
             "format": self.format,
             "requests": self.requests,
+            "bytes": self.bytes,
             "attributes": self.attributes.to_json(),
             "arrays": self.arrays.iter().map(InspectedArray::to_json).collect::<Vec<_>>(),
             "refused": self.refused.iter().map(|r| json!({"path": r.path, "reason": r.reason})).collect::<Vec<_>>(),

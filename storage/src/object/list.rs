@@ -1,16 +1,20 @@
 //! From a path, URL or glob pattern to the files and chunk stores that it names.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
 use super::chunk_store::root_document;
 use super::location::{Roots, local_path, location, system_error};
+use super::store::version_of;
+use super::{Listed, ObjectVersion};
 use crate::{Error, Result};
 
 /// As a shell matches: `*` stops at `/` and skips hidden names; `**` crosses folders.
-const MATCH: MatchOptions = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+pub(super) const MATCH: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The canonical folder or file that a root names; of a glob pattern, the folder above its first wildcard.
 pub(super) fn root_of(root: &str) -> Result<PathBuf> {
@@ -19,13 +23,13 @@ pub(super) fn root_of(root: &str) -> Result<PathBuf> {
     named.canonicalize().map_err(|e| system_error(&named.to_string_lossy(), &e))
 }
 
-/// Canonical locations of the files that `pattern` names; see [`super::Objects::list`].
-pub(super) fn list(pattern: &str, roots: &Roots) -> Result<Vec<String>> {
+/// Canonical locations and versions of the files that `pattern` names, sorted; see [`super::Objects::list`].
+pub(super) fn list(pattern: &str, roots: &Roots) -> Result<Vec<Listed>> {
     let path = local_path(pattern)?;
-    let mut found = BTreeSet::new();
+    let mut found = Found { roots, files: BTreeMap::new(), folders: HashMap::new() };
     if is_pattern(&path) {
-        let (folder, folders_only) = (roots.resolve(&above_wildcards(&path))?, matches(pattern, &path, roots, &mut found)?);
-        if found.is_empty() {
+        let (folder, folders_only) = (roots.resolve(&above_wildcards(&path))?, found.matches(pattern, &path)?);
+        if found.files.is_empty() {
             let hint = if folders_only { " (it matches folders; end it in /** for the files in them)" } else { "" };
             return Err(Error::NotFound(format!("{pattern}: no file under {} matches this pattern{hint}", folder.display())));
         }
@@ -33,57 +37,100 @@ pub(super) fn list(pattern: &str, roots: &Roots) -> Result<Vec<String>> {
         let canonical = roots.resolve(&path)?;
         let metadata = std::fs::metadata(&canonical).map_err(|e| system_error(pattern, &e))?;
         if metadata.is_dir() && root_document(&canonical).is_none() {
-            below(&canonical, roots, &mut HashSet::new(), &mut found)?;
-            if found.is_empty() {
+            found.below(&canonical)?;
+            if found.files.is_empty() {
                 return Err(Error::NotFound(format!("{pattern}: the folder holds no files")));
             }
         } else {
-            found.insert(location(&canonical)?);
+            let location = location(&canonical)?;
+            // A pipe or device is listed, so that opening it can say what it is; a chunk store's version is that of a document in it.
+            found.files.insert(location, version_of(&metadata).filter(|_| metadata.is_file()));
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found.files.into_iter().map(|(location, version)| Listed { location, version }).collect())
 }
 
-/// Adds the files that match; true when folders matched but no files.
-fn matches(pattern: &str, path: &Path, roots: &Roots, found: &mut BTreeSet<String>) -> Result<bool> {
-    let mut folders = false;
-    // Nothing outside the roots is even looked at.
-    roots.resolve(&above_wildcards(path))?;
-    let entries = glob_with(&location(path)?, MATCH).map_err(|e| Error::User(format!("{pattern}: not a glob pattern: {e}")))?;
-    for entry in entries {
-        let entry = entry.map_err(|e| system_error(&e.path().to_string_lossy(), e.error()))?;
-        let canonical = roots.resolve(&entry)?;
-        if canonical.is_file() || root_document(&canonical).is_some() {
-            found.insert(location(&canonical)?);
-        } else {
-            folders |= canonical.is_dir();
+/// Files found so far.
+struct Found<'a> {
+    roots: &'a Roots,
+    files: BTreeMap<String, Option<ObjectVersion>>,
+    /// Canonical forms of the folders above the files, each made once.
+    folders: HashMap<PathBuf, PathBuf>,
+}
+
+impl Found<'_> {
+    /// Adds the files that match; true when folders matched but no files.
+    fn matches(&mut self, pattern: &str, path: &Path) -> Result<bool> {
+        let mut folders = false;
+        // Nothing outside the roots is even looked at.
+        self.roots.resolve(&above_wildcards(path))?;
+        let entries = glob_with(&location(path)?, MATCH).map_err(|e| Error::User(format!("{pattern}: not a glob pattern: {e}")))?;
+        for entry in entries {
+            let entry = entry.map_err(|e| system_error(&e.path().to_string_lossy(), e.error()))?;
+            let metadata = match entry.symlink_metadata() {
+                Ok(metadata) => metadata,
+                // One that went in the meantime does not match any more.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(system_error(&entry.to_string_lossy(), &e)),
+            };
+            let canonical = match (metadata.is_symlink(), entry.parent(), entry.file_name()) {
+                (false, Some(folder), Some(name)) => self.folder(folder)?.join(name),
+                _ => self.roots.resolve(&entry)?,
+            };
+            folders |= self.add(&canonical, metadata)?.is_some();
         }
+        Ok(folders && self.files.is_empty())
     }
-    Ok(folders && found.is_empty())
-}
 
-/// Adds every regular file below a folder. Links are followed, each folder once.
-fn below(folder: &Path, roots: &Roots, seen: &mut HashSet<PathBuf>, found: &mut BTreeSet<String>) -> Result<()> {
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(folder) = waiting.pop() {
-        if !seen.insert(folder.clone()) {
-            continue;
-        }
-        let failed = |e: &std::io::Error| system_error(&folder.to_string_lossy(), e);
-        for entry in std::fs::read_dir(&folder).map_err(|e| failed(&e))? {
-            let entry = entry.map_err(|e| failed(&e))?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+    /// Adds every regular file below a canonical folder. Links are followed, each folder once.
+    fn below(&mut self, folder: &Path) -> Result<()> {
+        let (mut waiting, mut seen) = (vec![folder.to_path_buf()], HashSet::new());
+        while let Some(folder) = waiting.pop() {
+            if !seen.insert(folder.clone()) {
                 continue;
             }
-            let canonical = roots.resolve(&entry.path())?;
-            if canonical.is_dir() && root_document(&canonical).is_none() {
-                waiting.push(canonical);
-            } else if canonical.is_file() || canonical.is_dir() {
-                found.insert(location(&canonical)?);
+            let failed = |e: &std::io::Error| system_error(&folder.to_string_lossy(), e);
+            for entry in std::fs::read_dir(&folder).map_err(|e| failed(&e))? {
+                let entry = entry.map_err(|e| failed(&e))?;
+                if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                    continue;
+                }
+                let metadata = match entry.metadata() {
+                    Ok(metadata) => metadata,
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(e) => return Err(system_error(&entry.path().to_string_lossy(), &e)),
+                };
+                let canonical = if metadata.is_symlink() { self.roots.resolve(&entry.path())? } else { entry.path() };
+                waiting.extend(self.add(&canonical, metadata)?);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The canonical form of a folder, which must lie under a root.
+    fn folder(&mut self, folder: &Path) -> Result<&Path> {
+        match self.folders.entry(folder.to_path_buf()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert(self.roots.resolve(folder)?)),
+        }
+    }
+
+    /// Adds a regular file or chunk store by its canonical path; gives any other folder back. `metadata` may be that of a link to it.
+    fn add(&mut self, canonical: &Path, metadata: std::fs::Metadata) -> Result<Option<PathBuf>> {
+        self.roots.check(canonical)?;
+        let metadata = match metadata.is_symlink() {
+            true => std::fs::metadata(canonical).map_err(|e| system_error(&canonical.to_string_lossy(), &e))?,
+            false => metadata,
+        };
+        if metadata.is_file() {
+            self.files.insert(location(canonical)?, version_of(&metadata));
+        }
+        if metadata.is_dir() && root_document(canonical).is_some() {
+            self.files.insert(location(canonical)?, None);
+            return Ok(None);
+        }
+        Ok(metadata.is_dir().then(|| canonical.to_path_buf()))
+    }
 }
 
 /// True for a path with wildcards that is not itself the name of something.

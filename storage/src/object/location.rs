@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::url::RemoteUrl;
 use crate::{Error, Result};
 
 /// Where objects may be read.
@@ -12,13 +13,32 @@ use crate::{Error, Result};
 pub(super) enum Roots {
     /// Everywhere.
     Anywhere,
-    /// Under these canonical paths only.
-    Under(Vec<PathBuf>),
+    /// Under these canonical paths and URLs only.
+    Under(Vec<PathBuf>, Vec<RemoteUrl>),
+}
+
+/// What a location names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An absolute path on this machine; links and `..` are not resolved yet.
+    Local(PathBuf),
+    /// An object, folder or pattern in a remote store.
+    Remote(RemoteUrl),
+}
+
+impl Place {
+    /// Understands a path or URL, with or without wildcards.
+    pub(super) fn parse(location: &str) -> Result<Place> {
+        match scheme(location) {
+            Some(scheme) if scheme != "file" => RemoteUrl::parse(&scheme, location).map(Place::Remote),
+            _ => local_path(location).map(Place::Local),
+        }
+    }
 }
 
 impl Roots {
     pub(super) fn none() -> Roots {
-        Roots::Under(Vec::new())
+        Roots::Under(Vec::new(), Vec::new())
     }
 
     pub(super) fn anywhere() -> Roots {
@@ -27,11 +47,31 @@ impl Roots {
 
     /// Adds a canonical path.
     pub(super) fn add(&mut self, root: PathBuf) {
-        if let Roots::Under(roots) = self
+        if let Roots::Under(roots, _) = self
             && !roots.contains(&root)
         {
             roots.push(root);
             roots.sort();
+        }
+    }
+
+    /// Adds a URL: all that lies at or below it.
+    pub(super) fn add_remote(&mut self, root: RemoteUrl) {
+        if let Roots::Under(_, roots) = self
+            && !roots.contains(&root)
+        {
+            roots.push(root);
+        }
+    }
+
+    /// Refuses a URL that is under no root.
+    pub(super) fn check_remote(&self, url: &RemoteUrl) -> Result<()> {
+        match self {
+            Roots::Under(_, roots) if !roots.iter().any(|root| url.is_under(root)) => {
+                let above = url.key.rsplit_once('/').map_or("", |(above, _)| above);
+                Err(Error::Forbidden { object: url.location(), reason: self.allowed(&url.with_key(above).location()) })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -55,28 +95,32 @@ impl Roots {
     pub(super) fn check(&self, canonical: &Path) -> Result<()> {
         match self {
             Roots::Anywhere => Ok(()),
-            Roots::Under(roots) if roots.iter().any(|root| canonical.starts_with(root)) => Ok(()),
-            Roots::Under(_) => Err(self.forbidden(canonical)),
+            Roots::Under(roots, _) if roots.iter().any(|root| canonical.starts_with(root)) => Ok(()),
+            Roots::Under(..) => Err(self.forbidden(canonical)),
         }
     }
 
     fn forbidden(&self, path: &Path) -> Error {
-        let allowed = match self {
-            Roots::Under(roots) if !roots.is_empty() => {
-                let names: Vec<_> = roots.iter().map(|r| r.display().to_string()).collect();
-                format!("only objects under {} may be read", names.join(", "))
-            }
-            _ => "no folder is allowed yet".into(),
-        };
         let folder = path.parent().unwrap_or(path).display();
-        Error::Forbidden {
-            object: path.display().to_string(),
-            reason: format!("{allowed}; start the server with --root {folder} to add one"),
+        Error::Forbidden { object: path.display().to_string(), reason: self.allowed(&folder.to_string()) }
+    }
+
+    /// What may be read, and how `folder` would be added.
+    fn allowed(&self, folder: &str) -> String {
+        let mut names = Vec::new();
+        if let Roots::Under(paths, urls) = self {
+            names.extend(paths.iter().map(|r| r.display().to_string()));
+            names.extend(urls.iter().map(RemoteUrl::location));
         }
+        let allowed = match names.is_empty() {
+            true => "no folder is allowed yet".to_owned(),
+            false => format!("only objects under {} may be read", names.join(", ")),
+        };
+        format!("{allowed}; start the server with --root {folder} to add one")
     }
 }
 
-/// The absolute path that a path or `file://` URL names; links and `..` are not resolved yet.
+/// The absolute path that a path or `file://` URL (no other) names; links and `..` are not resolved yet.
 pub(super) fn local_path(location: &str) -> Result<PathBuf> {
     if location.is_empty() {
         return Err(Error::User("an empty path names no file".into()));
@@ -84,11 +128,7 @@ pub(super) fn local_path(location: &str) -> Result<PathBuf> {
     if location.contains('\0') {
         return Err(Error::User(format!("{location:?}: a path cannot hold a NUL character")));
     }
-    if let Some(scheme) = scheme(location) {
-        if scheme != "file" {
-            // Where stores of other schemes will be chosen.
-            return Err(Error::unsupported(location, format!("scheme {scheme}:// (not yet supported; local paths and file:// URLs are)")));
-        }
+    if scheme(location).is_some() {
         let url = Url::parse(location).map_err(|e| Error::User(format!("{location}: not a URL: {e}")))?;
         return url.to_file_path().map_err(|()| Error::User(format!("{location}: a file:// URL names an absolute path on this machine")));
     }

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 /// Ranges with a gap of at most this many bytes are fetched together.
 const GAP: u64 = 64 * 1024;
+/// The same for remote objects, where a request costs as much time as some hundred thousand bytes.
+const REMOTE_GAP: u64 = 256 * 1024;
 /// Largest request that merging makes, bytes. A single range may be larger.
 const REQUEST: u64 = 16 * 1024 * 1024;
 /// Shares of the requests of one call that are under way at once.
@@ -18,7 +20,7 @@ const PARALLEL: usize = 8;
 
 /// The ranges, in the order given; each lies inside `expected.size`.
 pub(super) async fn read(object: &Opened, expected: &ObjectVersion, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-    let requests = merge(ranges);
+    let requests = merge(ranges, if object.is_remote() { REMOTE_GAP } else { GAP });
     let share = requests.len().div_ceil(PARALLEL).max(1);
     let shares: Vec<Vec<Range<u64>>> = requests.chunks(share).map(<[_]>::to_vec).collect();
     let shares = futures::stream::iter(shares).map(|share| async move { object.get(expected, &share).await }).buffered(PARALLEL);
@@ -43,7 +45,7 @@ pub(super) async fn read(object: &Opened, expected: &ObjectVersion, ranges: &[Ra
 }
 
 /// Requests that cover all ranges that are not empty; sorted, disjoint, each range wholly inside one of them.
-fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+fn merge(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<_> = ranges.iter().filter(|r| !r.is_empty()).cloned().collect();
     sorted.sort_unstable_by_key(|r| (r.start, r.end));
     let mut requests: Vec<Range<u64>> = Vec::new();
@@ -51,7 +53,7 @@ fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         match requests.last_mut() {
             // What begins inside a request must end inside it, or the answer's slice would fall between two requests.
             Some(last) if range.start < last.end => last.end = last.end.max(range.end),
-            Some(last) if range.start - last.end <= GAP && range.end - last.start <= REQUEST => last.end = range.end,
+            Some(last) if range.start - last.end <= gap && range.end - last.start <= REQUEST => last.end = range.end,
             _ => requests.push(range),
         }
     }
@@ -67,17 +69,17 @@ mod tests {
 
     #[test]
     fn near_ranges_become_one_request_and_far_ones_do_not() {
-        assert_eq!(merge(&[100..200, 0..10, 200..300]), vec![0..300]);
-        assert_eq!(merge(&[0..10, 10 + GAP..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP]), vec![0..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP]);
-        assert_eq!(merge(&[0..REQUEST - 5, REQUEST - 5..REQUEST + 5]), vec![0..REQUEST - 5, REQUEST - 5..REQUEST + 5]);
-        assert_eq!(merge(&[7..7]), Vec::<Range<u64>>::new());
+        assert_eq!(merge(&[100..200, 0..10, 200..300], GAP), vec![0..300]);
+        assert_eq!(merge(&[0..10, 10 + GAP..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP], GAP), vec![0..20 + GAP, 22 + 2 * GAP..30 + 2 * GAP]);
+        assert_eq!(merge(&[0..REQUEST - 5, REQUEST - 5..REQUEST + 5], GAP), vec![0..REQUEST - 5, REQUEST - 5..REQUEST + 5]);
+        assert_eq!(merge(&[7..7], GAP), Vec::<Range<u64>>::new());
     }
 
     proptest! {
         #[test]
         fn every_range_lies_in_one_request(ranges in prop::collection::vec((0u64..40_000_000, 0u64..3_000_000), 0..40)) {
             let ranges: Vec<_> = ranges.into_iter().map(|(start, length)| start..start + length).collect();
-            let requests = merge(&ranges);
+            let requests = merge(&ranges, GAP);
             prop_assert!(requests.windows(2).all(|w| w[0].end <= w[1].start));
             for range in ranges.iter().filter(|r| !r.is_empty()) {
                 prop_assert!(requests.iter().any(|r| r.start <= range.start && range.end <= r.end));

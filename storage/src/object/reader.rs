@@ -22,6 +22,8 @@ const BLOCKS: usize = 1024;
 const LARGE: u64 = 16 * 1024 * 1024;
 /// Requests under way at once for one read.
 const PARALLEL: usize = 8;
+/// Blocks that a request to a remote store fetches at least: 256 KiB at first, then twice as many each time, at most 1 MiB.
+const AHEAD: std::ops::RangeInclusive<u64> = 4..=16;
 
 /// Reads headers through a block cache. Cheap to clone; clones share the cache.
 #[derive(Debug, Clone)]
@@ -36,6 +38,7 @@ struct Inner {
     version: ObjectVersion,
     blocks: Mutex<Blocks>,
     requests: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Blocks by number, and the order in which they came.
@@ -59,8 +62,15 @@ impl Blocks {
 }
 
 impl ObjectReader {
-    pub(super) fn new(object: Opened, version: ObjectVersion, objects: Objects) -> ObjectReader {
-        ObjectReader { inner: Arc::new(Inner { object, objects, version, blocks: Mutex::default(), requests: AtomicU64::new(0) }) }
+    /// `first`: bytes from the object's begin that opening it brought, in one request.
+    pub(super) fn new(object: Opened, version: ObjectVersion, first: Bytes, objects: Objects) -> ObjectReader {
+        let mut blocks = Blocks::default();
+        let whole = (first.len() as u64).min(BLOCK) == version.size.min(BLOCK);
+        if whole && !first.is_empty() {
+            blocks.insert(0, first.slice(..first.len().min(BLOCK as usize)));
+        }
+        let (requests, bytes) = (AtomicU64::new(object.is_remote().into()), AtomicU64::new(first.len() as u64));
+        ObjectReader { inner: Arc::new(Inner { object, objects, version, blocks: Mutex::new(blocks), requests, bytes }) }
     }
 
     /// Canonical path or URL.
@@ -94,9 +104,14 @@ impl ObjectReader {
         self.inner.version.size
     }
 
-    /// Ranged requests sent so far.
+    /// Requests sent so far. Opening a remote object is one.
     pub fn requests(&self) -> u64 {
         self.inner.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that these brought.
+    pub fn bytes(&self) -> u64 {
+        self.inner.bytes.load(Ordering::Relaxed)
     }
 
     /// Exactly these bytes.
@@ -114,13 +129,15 @@ impl ObjectReader {
             return self.request(range).await;
         }
         let (first, last) = (range.start / BLOCK, (range.end - 1) / BLOCK);
-        let mut have: Vec<Option<Bytes>> = {
+        let (mut have, runs) = {
             let blocks = self.inner.blocks.lock();
-            (first..=last).map(|number| blocks.by_number.get(&number).cloned()).collect()
+            let have: Vec<Option<Bytes>> = (first..=last).map(|number| blocks.by_number.get(&number).cloned()).collect();
+            let runs = self.ahead(missing_runs(first, &have), &blocks);
+            (have, runs)
         };
-        let fetched: Vec<(Range<u64>, Bytes)> = futures::stream::iter(missing_runs(&have))
+        let fetched: Vec<(Range<u64>, Bytes)> = futures::stream::iter(runs)
             .map(|run| async move {
-                let bytes = (first + run.start) * BLOCK..((first + run.end) * BLOCK).min(self.size());
+                let bytes = run.start * BLOCK..(run.end * BLOCK).min(self.size());
                 self.request(bytes).await.map(|b| (run, b))
             })
             .buffered(PARALLEL)
@@ -128,18 +145,48 @@ impl ObjectReader {
             .await?;
         for (run, bytes) in fetched {
             let mut blocks = self.inner.blocks.lock();
-            for i in run.clone() {
-                let start = ((i - run.start) * BLOCK) as usize;
-                let block = bytes.slice(start..bytes.len().min(start + BLOCK as usize));
+            for number in run.clone() {
+                let start = ((number - run.start) * BLOCK) as usize;
+                let block = bytes.slice(start.min(bytes.len())..bytes.len().min(start + BLOCK as usize));
                 // A copy, so that a block that stays does not keep its whole run in memory.
                 let kept = if run.end - run.start > 1 { Bytes::copy_from_slice(&block) } else { block.clone() };
-                blocks.insert(first + i, kept);
-                if let Some(slot) = have.get_mut(i as usize) {
+                blocks.insert(number, kept);
+                if let Some(slot) = number.checked_sub(first).and_then(|i| have.get_mut(i as usize)) {
                     *slot = Some(block);
                 }
             }
         }
         self.join(&have, range.start - first * BLOCK, range.end - range.start)
+    }
+
+    /// Each of these ranges, one after the other.
+    pub(super) async fn read_all(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let mut answers = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            answers.push(self.read(range.clone()).await?);
+        }
+        // What was at hand already may have changed since.
+        self.inner.object.check(&self.inner.version).await?;
+        Ok(answers)
+    }
+
+    /// Runs of missing blocks, the last of them longer where requests are dear: headers lie close together.
+    fn ahead(&self, mut runs: Vec<Range<u64>>, blocks: &Blocks) -> Vec<Range<u64>> {
+        let alone = runs.len() == 1;
+        let Some(run) = runs.last_mut().filter(|_| self.inner.object.is_remote()) else { return runs };
+        let all = self.size().div_ceil(BLOCK);
+        let doubled = AHEAD.start().saturating_mul(1 << self.requests().saturating_sub(1).min(8));
+        let wanted = doubled.min(*AHEAD.end());
+        let missing = |number: &u64| !blocks.by_number.contains_key(number);
+        // The rest of a small object comes at once.
+        let end = if all <= *AHEAD.end() { all } else { run.start.saturating_add(wanted).min(all) };
+        run.end = (run.end..end).take_while(missing).last().map_or(run.end, |n| n + 1);
+        // At the object's end there is nothing ahead: what lies before is.
+        let more = wanted.saturating_sub(run.end - run.start);
+        if alone && run.end == all && more > 0 {
+            run.start = (run.start.saturating_sub(more)..run.start).rev().take_while(missing).last().unwrap_or(run.start);
+        }
+        runs
     }
 
     /// `length` bytes from `skip` on, out of consecutive blocks.
@@ -162,19 +209,19 @@ impl ObjectReader {
 
     async fn request(&self, range: Range<u64>) -> Result<Bytes> {
         self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        self.inner.bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
         let mut answers = self.inner.object.get(&self.inner.version, &[range]).await?;
         answers.pop().ok_or_else(|| Error::Internal("a request without its answer".into()))
     }
 }
 
-/// Runs of consecutive missing blocks, as positions in `have`.
-fn missing_runs(have: &[Option<Bytes>]) -> Vec<Range<u64>> {
+/// Runs of consecutive missing blocks, by number; `have` begins with block `first`.
+fn missing_runs(first: u64, have: &[Option<Bytes>]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
-    for (i, _) in have.iter().enumerate().filter(|(_, b)| b.is_none()) {
-        let i = i as u64;
+    for (number, _) in (first..).zip(have).filter(|(_, block)| block.is_none()) {
         match runs.last_mut() {
-            Some(run) if run.end == i => run.end = i + 1,
-            _ => runs.push(i..i + 1),
+            Some(run) if run.end == number => run.end = number + 1,
+            _ => runs.push(number..number + 1),
         }
     }
     runs

@@ -41,8 +41,8 @@ async fn lists_files_folders_and_patterns() {
     assert!(matches!(&folders, Error::NotFound(m) if m.contains("/**")), "{folders}");
     assert!(matches!(objects.list(&text(&root.join("x.nc"))).await, Err(Error::NotFound(_))));
     assert!(matches!(objects.list("").await, Err(Error::User(_))));
-    let s3 = objects.list("s3://bucket/a.nc").await.unwrap_err();
-    assert!(matches!(&s3, Error::Unsupported { .. }) && s3.to_string().contains("not yet supported"), "{s3}");
+    let ftp = objects.list("ftp://server/a.nc").await.unwrap_err();
+    assert!(matches!(&ftp, Error::Unsupported { .. }) && ftp.to_string().contains("s3://"), "{ftp}");
 }
 
 #[tokio::test]
@@ -83,6 +83,26 @@ async fn outside_the_roots_is_forbidden() {
     objects.clone().allow(&text(&top.join("out"))).unwrap();
     assert_eq!(objects.list(&text(&top.join("in"))).await.unwrap(), vec![inside, outside]);
     assert!(matches!(Objects::new(&[]).unwrap().open("/etc/hostname").await, Err(Error::Forbidden { .. })));
+}
+
+#[tokio::test]
+async fn urls_outside_the_roots_are_forbidden() {
+    let objects = Objects::new(&["s3://bucket/a/*.nc".into(), "https://server/data".into()]).unwrap();
+    for outside in
+        ["s3://bucket/b.nc", "s3://bucket/ab/x.nc", "s3://other/a/x.nc", "http://server/data/x.nc", "https://server/data/../x.nc"]
+    {
+        for error in [objects.list(outside).await.unwrap_err(), objects.version(outside).await.unwrap_err()] {
+            assert!(
+                matches!(&error, Error::Forbidden { reason, .. } if reason.contains("--root") && reason.contains("s3://bucket/a,")),
+                "{error}"
+            );
+        }
+    }
+    assert!(matches!(objects.list("s3://bucket/*.nc").await, Err(Error::Forbidden { .. })));
+    // HTTP servers tell nothing: a URL names itself.
+    assert_eq!(objects.list("https://server/data/a%20b.nc").await.unwrap(), ["https://server/data/a%20b.nc"]);
+    let listing = objects.list("https://server/data/*.nc").await.unwrap_err();
+    assert!(matches!(&listing, Error::Unsupported { .. }) && listing.to_string().contains("one by one"), "{listing}");
 }
 
 #[tokio::test]

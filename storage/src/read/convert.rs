@@ -63,6 +63,8 @@ enum Rule {
     Cast,
     /// To floating point.
     Linear { scale: f64, offset: f64 },
+    /// To floating point, rounded to single precision first.
+    Single { scale: f64, offset: f64 },
     /// To integers: exact where scale and offset are whole; NULL where the type does not reach that far.
     Counted { scale: f64, offset: f64, whole: Option<(i128, i128)> },
 }
@@ -80,6 +82,8 @@ impl<S: Stored> Kernel<S> {
         let whole = |v: f64| (v.fract() == 0.0 && v.abs() < 1e19).then_some(v as i128);
         let rule = if T::FLOAT && !encoding.is_packed() {
             Rule::Cast
+        } else if T::FLOAT && encoding.single {
+            Rule::Single { scale, offset }
         } else if T::FLOAT {
             Rule::Linear { scale, offset }
         } else if !encoding.is_packed() && holds(decoded, encoding.stored) {
@@ -105,6 +109,9 @@ impl<S: Stored> Kernel<S> {
             let mut some_missing = !self.missing.never() && self.missing.flag(block, flags);
             match self.rule {
                 Rule::Cast => write(block, at, count, values, |s: S| s.cast()),
+                Rule::Single { scale, offset } => {
+                    write(block, at, count, values, |s: S| T::from_f64(f64::from((s.to_f64() * scale + offset) as f32)));
+                }
                 Rule::Linear { scale, offset } => write(block, at, count, values, |s: S| T::from_f64(s.to_f64() * scale + offset)),
                 Rule::Counted { scale, offset, whole } => {
                     if self.missing.never() {
@@ -287,6 +294,8 @@ mod tests {
         assert_eq!(run::<i32, i64>(&ints, &time(DataType::Int32), 0), vec![at(40_000.0), at(0.0), None]);
         let floats: Vec<u8> = [40_000.25f64, f64::NAN, 1e300, 25_567.5].iter().flat_map(|v| v.to_ne_bytes()).collect();
         assert_eq!(run::<f64, i64>(&floats, &time(DataType::Float64), 0), vec![at(40_000.25), None, None, at(25_567.5)]);
+        let single = Encoding { scale: 0.01, decoded: DataType::Float64, single: true, ..Encoding::identity(DataType::Int16) };
+        assert_eq!(run::<i16, f64>(&7i16.to_ne_bytes(), &single, 0), vec![Some(f64::from(0.07f32))]);
         let part = Encoding { scale: 0.5, offset: 0.25, ..time(DataType::Int32) };
         assert_eq!(run::<i32, i64>(&ints[..4], &part, 0), vec![Some(20_000)]);
     }

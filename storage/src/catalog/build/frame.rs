@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::merge::{self, Run, Segment};
+use super::mosaic;
 use super::parts::{Group, Part};
 use super::place::{self, Placed};
 use crate::array::{Axis, AxisRole, Coordinates, DataType, Encoding, Extent, Grid};
@@ -168,7 +169,10 @@ impl<'a> Frame<'a> {
         let mut runs: Vec<Vec<Vec<Run>>> = Vec::with_capacity(self.axes.len());
         for frame in &self.axes {
             let segments: Vec<Segment> = frame.different.iter().map(|(axis, file)| Segment { axis, file }).collect();
-            let (axis, placed) = merge::union(&segments)?;
+            let (axis, placed) = match frame.is_horizontal() && frame.varies() {
+                true => mosaic::mosaic(&segments, warnings)?,
+                false => merge::union(&segments)?,
+            };
             axes.push(axis);
             runs.push(placed);
         }
@@ -193,37 +197,14 @@ impl<'a> Frame<'a> {
     /// Refuses granules that differ along axes along which they must agree.
     ///
     /// One axis of the files may go on from file to file (time before others), and those that file names give; along any other
-    /// a file either agrees with the rest or lies wholly beside it. Horizontal axes must agree wherever another axis of the files
-    /// goes on; where they alone differ, the files are tiles of one regular grid.
+    /// a file either agrees with the rest or lies wholly beside it. Along horizontal axes files may be tiles of one grid, which
+    /// [`mosaic::mosaic`] decides.
     fn check(&self, definition: &CubeDefinition) -> Result<()> {
         let from_name = |f: &FrameAxis| definition.axes_from_filename.iter().any(|a| a.axis == f.name);
-        let varying: Vec<&FrameAxis> = self.axes.iter().filter(|f| f.varies() && !from_name(f)).collect();
+        let varying: Vec<&FrameAxis> = self.axes.iter().filter(|f| f.varies() && !f.is_horizontal() && !from_name(f)).collect();
         let is_time = |f: &&&FrameAxis| f.different.iter().any(|(a, _)| a.role == AxisRole::Time);
-        let primary = varying.iter().find(is_time).or_else(|| varying.iter().find(|f| !f.is_horizontal())).map(|f| f.name.as_str());
-        for frame in varying {
-            if Some(frame.name.as_str()) == primary {
-                continue;
-            }
-            let Some(((first, first_file), others)) = frame.different.split_first() else { continue };
-            let disagree = |axis: &Axis, file: &str, expected: &Axis, expected_file: &str| Error::Grid {
-                object: file.to_owned(),
-                axis: frame.name.clone(),
-                what: format!("{} (as in {expected_file})", merge::difference(expected, axis).unwrap_or_default()),
-            };
-            if frame.is_horizontal()
-                && primary.is_some()
-                && let Some((axis, file)) = others.first()
-            {
-                return Err(disagree(axis, file, first, first_file));
-            }
-            if frame.is_horizontal() {
-                for (axis, file) in others {
-                    if !tiles_one_grid(first, axis) {
-                        return Err(disagree(axis, file, first, first_file));
-                    }
-                }
-                continue;
-            }
+        let primary = varying.iter().find(is_time).or(varying.first()).map(|f| f.name.as_str());
+        for frame in varying.into_iter().filter(|f| Some(f.name.as_str()) != primary) {
             let mut sorted: Vec<&(Arc<Axis>, &str)> = frame.different.iter().collect();
             let begin = |a: &Axis| a.coordinates.to_f64().map_or(f64::NAN, |v| v.iter().copied().fold(f64::INFINITY, f64::min));
             sorted.sort_by(|a, b| begin(&a.0).total_cmp(&begin(&b.0)));
@@ -231,7 +212,8 @@ impl<'a> Frame<'a> {
                 if let [(a, a_file), (b, b_file)] = pair
                     && merge::interleave(a, b)
                 {
-                    return Err(disagree(b, b_file, a, a_file));
+                    let what = format!("{} (as in {a_file})", merge::difference(a, b).unwrap_or_default());
+                    return Err(Error::Grid { object: (*b_file).to_owned(), axis: frame.name.clone(), what });
                 }
             }
         }
@@ -297,6 +279,7 @@ impl<'a> Frame<'a> {
         let Some(first) = group.parts.first() else { return Err(Error::Internal("a variable of no granule".into())) };
         let positions: Vec<usize> = self.axes.iter().enumerate().filter(|(_, f)| first.axis(&f.name).is_some()).map(|(i, _)| i).collect();
         let (attributes, (decoded, time)) = (first.attributes(), group.decoded()?);
+        let differing = group.differing_attributes();
         // A variable without any axis along which files differ is in every file again: the first one's counts.
         // Where nothing differs, a lead variable that is there twice is one file given twice, which `place` refuses.
         let repeated = group.parts.len() > 1 && !positions.iter().any(|&p| self.axes.get(p).is_some_and(FrameAxis::varies));
@@ -334,22 +317,7 @@ impl<'a> Frame<'a> {
         }
         let along: Vec<&Axis> = positions.iter().filter_map(|&p| axes.get(p)).collect();
         let pieces = place::pieces(placed, &along, definition.overlap)?;
-        Ok(CubeVariable { attributes, ..CubeVariable::new(group.name, positions, decoded, time, pieces) })
-    }
-}
-
-/// True where two horizontal axes are parts of one regular grid (the same step, whole steps apart), or lie beside each other
-/// without a step that could tell.
-fn tiles_one_grid(a: &Axis, b: &Axis) -> bool {
-    let first = |axis: &Axis| axis.coordinates.to_f64().and_then(|v| v.first().copied());
-    let (Some(a0), Some(b0)) = (first(a), first(b)) else { return false };
-    match (merge::step(a), merge::step(b)) {
-        (Some(x), Some(y)) => {
-            let apart = (b0 - a0) / x;
-            // Far from the first cell the step's own rounding adds up.
-            (x - y).abs() <= x.abs() * 1e-6 && (apart - apart.round()).abs() <= 1e-3
-        }
-        _ => !merge::interleave(a, b),
+        Ok(CubeVariable { attributes, differing, ..CubeVariable::new(group.name, positions, decoded, time, pieces) })
     }
 }
 
@@ -366,6 +334,11 @@ impl Decoding {
         }
         // The addresses stay those of the parts' encodings, which live longer.
         let made = self.made.entry(Arc::as_ptr(encoding) as usize);
-        made.or_insert_with(|| Arc::new(Encoding { decoded: self.decoded, ..encoding.as_ref().clone() })).clone()
+        made.or_insert_with(|| {
+            // What the file alone would give is what is widened: a value does not depend on the other files of the cube.
+            let single = encoding.decoded == DataType::Float32 && encoding.is_packed();
+            Arc::new(Encoding { decoded: self.decoded, single: single || encoding.single, ..encoding.as_ref().clone() })
+        })
+        .clone()
     }
 }

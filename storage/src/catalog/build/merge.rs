@@ -29,14 +29,15 @@ pub struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    fn error(&self, what: String) -> Error {
+    /// The error that this segment does not fit.
+    pub fn error(&self, what: String) -> Error {
         Error::Grid { object: self.file.to_owned(), axis: self.axis.name.clone(), what }
     }
 }
 
 /// Where floating-point coordinates count as equal: a millionth of a cell, but not finer than single precision can tell
 /// where one of both is single.
-fn tolerance(coordinates: &Coordinates, values: &[f64]) -> f64 {
+pub fn tolerance(coordinates: &Coordinates, values: &[f64]) -> f64 {
     let largest = values.iter().filter(|v| v.is_finite()).fold(0.0f64, |m, v| m.max(v.abs()));
     let cell = values.windows(2).map(|w| (w[1] - w[0]).abs()).filter(|&d| d > 0.0).fold(f64::INFINITY, f64::min);
     let cell = if cell.is_finite() { cell * 1e-6 } else { largest * 1e-9 };
@@ -254,7 +255,7 @@ fn union_of_labels(segments: &[Segment]) -> (Axis, Vec<Vec<Run>>) {
 }
 
 /// The first segment's axis with the coordinates of all, and their bounds where all have some.
-fn assemble(segments: &[Segment], runs: &[Vec<Run>], coordinates: Coordinates) -> Axis {
+pub fn assemble(segments: &[Segment], runs: &[Vec<Run>], coordinates: Coordinates) -> Axis {
     let mut bounds = Some(vec![[f64::NAN; 2]; coordinates.len() as usize]);
     for (segment, runs) in segments.iter().zip(runs) {
         // Bounds of times count the axis's own unit.

@@ -3,6 +3,7 @@
 
 mod frame;
 mod merge;
+mod mosaic;
 mod parts;
 mod place;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::array::{Attributes, Axis, DataType, Encoding, Scalar, TimeUnit};
+use crate::array::{AttributeValue, Attributes, Axis, DataType, Encoding, Scalar, TimeUnit};
 use crate::catalog::filename::{Captured, Patterns};
 use crate::catalog::source::{Source, SourceVariable};
 use crate::catalog::{CubeDefinition, Granule};
@@ -62,10 +62,29 @@ pub struct Group<'a> {
     pub parts: Vec<Part<'a>>,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
     /// Cells of all parts, saturating.
     pub fn cells(&self) -> u64 {
         self.parts.iter().fold(0u64, |n, p| n.saturating_add(p.cells()))
+    }
+
+    /// Names of the attributes that not all parts have with the same value, in order of appearance.
+    pub fn differing_attributes(&self) -> Vec<String> {
+        let of = |part: &Part<'a>| part.granule.arrays.get(part.array as usize).map(|a| &a.attributes);
+        let Some(first) = self.parts.first().and_then(of) else { return Vec::new() };
+        let mut differing: Vec<String> = Vec::new();
+        for other in self.parts.iter().skip(1).filter_map(of).filter(|other| *other != first) {
+            for (name, _) in first.0.iter().chain(&other.0) {
+                let same = match (first.get(name), other.get(name)) {
+                    (Some(a), Some(b)) => same(a, b),
+                    _ => false,
+                };
+                if !same && !differing.contains(name) {
+                    differing.push(name.clone());
+                }
+            }
+        }
+        differing
     }
 
     /// The type that can hold the values of all parts, and the unit when they are instants.
@@ -85,7 +104,19 @@ impl Group<'_> {
     }
 }
 
-/// The smallest type that holds all values of two.
+/// True for equal values; NaN equals NaN here.
+fn same(a: &AttributeValue, b: &AttributeValue) -> bool {
+    match (a, b) {
+        (AttributeValue::Floats(t, x), AttributeValue::Floats(u, y)) => {
+            t == u && x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x == y || x.is_nan() && y.is_nan())
+        }
+        _ => a == b,
+    }
+}
+
+/// The smallest type that holds all values of two: the wider of two integers of one sign; a signed one twice as wide as the
+/// unsigned of two of different signs (`float64` beside `uint64`); the wider of two floats; `float32` for a float of at most 32 bits
+/// beside an integer of at most 16, else `float64`; text for texts. Instants and texts go with their like only.
 fn common(a: (DataType, Option<TimeUnit>), b: (DataType, Option<TimeUnit>)) -> Option<(DataType, Option<TimeUnit>)> {
     use DataType::*;
     if a == b {

@@ -88,7 +88,8 @@ fn first_overlap(boxes: &mut [(usize, Piece)]) -> Option<(usize, usize, Extent)>
     let first = |piece: &Piece| piece.extent.ranges().first().cloned().unwrap_or(0..1);
     for (i, (a, piece)) in boxes.iter().enumerate() {
         let end = first(piece).end;
-        let near = boxes.iter().skip(i + 1).take_while(|(_, other)| first(other).start < end);
+        let near =
+            boxes.iter().skip(i + 1).take_while(|(_, other)| first(other).start < end).filter(|(_, o)| o.extent.meets(&piece.extent));
         if let Some((b, shared)) = near.into_iter().find_map(|(b, other)| Some((*b, piece.extent.intersection(&other.extent)?))) {
             return Some((*a, b, shared));
         }

@@ -136,9 +136,6 @@ fn another_grid_is_an_error_that_says_where() {
     files.add("/d/a.nc", &[("t", vec![time(0..2), lat(3)])]).add("/d/b.nc", &[("t", vec![time(2..4), shifted])]);
     assert_eq!(files.error(), "/d/b.nc: axis lat: coordinate 1: expected 89.75, found 89.7 (as in /d/a.nc)");
     let mut files = Files::default();
-    files.add("/d/a.nc", &[("t", vec![time(0..2), lat(3)])]).add("/d/b.nc", &[("t", vec![time(2..4), lat(4)])]);
-    assert!(files.error().contains("/d/b.nc: axis lat: 3 cells expected, 4 found"), "{}", files.error());
-    let mut files = Files::default();
     files.add("/d/a.nc", &[("t", vec![time(0..2), lat(3)])]).add("/d/b.nc", &[("t", vec![lat(3)])]);
     assert!(files.error().contains("axes (time, lat) expected as in /d/a.nc, (lat) found"), "{}", files.error());
     let mut files = Files::default();
@@ -240,6 +237,41 @@ fn tiles_of_one_regular_grid_make_a_mosaic_and_others_do_not() {
     assert_eq!(pieces(&cube, "z"), ["0 [0:4, 0:5] [0, 0]", "1 [0:4, 5:10] [0, 0]", "2 [4:8, 5:10] [0, 0]"]);
     files.add("/m/off.tif", &[("z", tile(103.0, 60.0))]);
     assert!(files.error().starts_with("/m/off.tif: axis x: coordinate 0: expected 0, found 103"), "{}", files.error());
+}
+
+#[test]
+fn tiles_in_space_and_time_with_gaps() {
+    let tile = |hour: i64, x0: f64| vec![time([hour]), horizontal("x", AxisRole::X, x0, 10.0, 5)];
+    let mut files = Files::default();
+    files.add("/m/a.nc", &[("z", tile(1, 50.0))]).add("/m/b.nc", &[("z", tile(0, 0.0))]).add("/m/c.nc", &[("z", tile(1, 120.0))]);
+    let mut built = files.built(CubeDefinition::default()).unwrap();
+    let cube = built.cubes.remove(0);
+    assert_eq!((cube.grid.shape(), built.warnings.len()), (vec![2, 17], 1));
+    assert_eq!(cube.grid.axes[1].coordinates.to_f64().unwrap(), (0..17).map(|i| f64::from(i) * 10.0).collect::<Vec<_>>());
+    assert_eq!(pieces(&cube, "z"), ["1 [0:1, 0:5] [0, 0]", "0 [1:2, 5:10] [0, 0]", "2 [1:2, 12:17] [0, 0]"]);
+    // The same time and place twice.
+    files.add("/m/d.nc", &[("z", tile(1, 80.0))]);
+    assert!(files.error().starts_with("/m/d.nc: axis x: 80 is also in /m/a.nc; OVERLAP"), "{}", files.error());
+    let first = files.built(CubeDefinition { overlap: Overlap::First, ..CubeDefinition::default() }).unwrap().cubes.remove(0);
+    assert_eq!(pieces(&first, "z")[2], "3 [1:2, 10:12] [0, 2]");
+    // Files of one grid that cover more or less of it are tiles too.
+    let mut files = Files::default();
+    files.add("/d/a.nc", &[("t", vec![time(0..2), lat(3)])]).add("/d/b.nc", &[("t", vec![time(2..4), lat(4)])]);
+    assert_eq!(pieces(&files.one(), "t"), ["0 [0:2, 0:3] [0, 0]", "1 [2:4, 0:4] [0, 0]"]);
+}
+
+#[test]
+fn attributes_that_differ_are_named() {
+    let mut files = Files::default();
+    files.add("/d/a.nc", &[("t", vec![time(0..2)])]).add("/d/b.nc", &[("t", vec![time(2..4)])]).add("/d/c.nc", &[("t", vec![time(4..6)])]);
+    let number = |v: f64| crate::array::AttributeValue::Floats(DataType::Float64, vec![v]);
+    for (source, scale) in files.sources.iter_mut().zip([0.1, 0.2, 0.1]) {
+        let granule = Arc::make_mut(&mut source.granule);
+        granule.arrays[0].attributes.set("_FillValue", number(f64::NAN));
+        granule.arrays[0].attributes.set("scale_factor", number(scale));
+    }
+    Arc::make_mut(&mut files.sources[2].granule).arrays[0].attributes.set("comment", number(1.0));
+    assert_eq!(files.one().variables[0].differing, ["scale_factor", "comment"]);
 }
 
 #[test]
