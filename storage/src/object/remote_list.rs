@@ -44,7 +44,7 @@ pub(super) async fn list(url: &RemoteUrl, stores: &std::sync::Arc<Stores>) -> Re
     let mut found: Vec<Listed> = found
         .iter()
         // Stores mark folders by empty objects.
-        .filter(|meta| !meta.location.as_ref().is_empty() && !(meta.size == 0 && meta.location.as_ref() == url.key))
+        .filter(|meta| meta.size > 0 || meta.location.as_ref() != url.key)
         .map(|meta| {
             let version: ObjectVersion = version_of(meta);
             Listed { location: url.with_key(meta.location.as_ref()).location(), version: Some(version) }
