@@ -115,6 +115,9 @@ impl Engine {
         for function in functions::scalar_functions() {
             context.register_udf(function.as_ref().clone());
         }
+        for function in functions::aggregate_functions() {
+            context.register_udaf(function.as_ref().clone());
+        }
         Ok(Engine { context, catalog, cubes })
     }
 
@@ -157,10 +160,13 @@ impl Engine {
             Parameters::Values(values) if !values.is_empty() => logical.with_param_values(values.clone()).map_err(failed)?,
             _ => logical,
         };
+        let unbound = !types.fields().is_empty() && matches!(parameters, Parameters::Unknown);
+        let logical =
+            if unbound || plan::is_session_statement(&logical) { logical } else { functions::coarsen::bind(logical).map_err(failed)? };
         let mut prepared = if plan::is_session_statement(&logical) {
             let schema = Arc::new(Schema::empty());
             self.prepared(schema, Work::Session { plan: Box::new(logical), text: text.clone() })
-        } else if !types.fields().is_empty() && matches!(parameters, Parameters::Unknown) {
+        } else if unbound {
             self.prepared(Arc::new(logical.schema().as_arrow().clone()), Work::Unbound)
         } else {
             let physical = match form {

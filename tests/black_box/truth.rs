@@ -20,6 +20,39 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("january and march", "SELECT max(t2m) AS v FROM weather WHERE month(time) IN (1, 3) GROUP BY time"),
     ("land only", "SELECT avg(t2m) FILTER (WHERE lsm = 1) AS v FROM weather GROUP BY time"),
     ("every sixth", "SELECT t2m FROM weather[time(INDEX 0:23:6)]"),
+    ("weighted mean", "SELECT wavg(t2m, cos(radians(latitude))) AS v FROM weather GROUP BY time"),
+    ("weighted sum", "SELECT wsum(t2m, cos(radians(latitude))) AS v FROM weather GROUP BY DIMS EXCEPT (latitude)"),
+    ("time median", "SELECT median(t2m) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    ("median of a band", "SELECT median(t2m) AS v FROM weather GROUP BY floor(latitude / 30)"),
+    ("time quantile", "SELECT quantile(t2m, 0.9) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    ("monthly quantile", "SELECT quantile(t2m, 0.05) AS v FROM weather GROUP BY month(time), latitude, longitude"),
+    ("mode of counts", "SELECT mode(floor(t2m / 5)) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    (
+        "hour of the maximum",
+        "SELECT (date_part('epoch', arg_max(t2m, time)) - 1577836800) / 3600 AS v FROM weather GROUP BY DIMS EXCEPT (time)",
+    ),
+    (
+        "hour of the minimum",
+        "SELECT (date_part('epoch', arg_min(t2m, time)) - 1577836800) / 3600 AS v FROM weather GROUP BY DIMS EXCEPT (time)",
+    ),
+    ("correlation", "SELECT corr(round(CAST(t2m AS DOUBLE), 2), tp) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    ("covariance", "SELECT covar_samp(round(CAST(t2m AS DOUBLE), 2), tp) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    (
+        "slope",
+        "SELECT regr_slope(round(CAST(t2m AS DOUBLE), 2), date_part('epoch', time) / 3600) AS v FROM weather GROUP BY DIMS EXCEPT (time)",
+    ),
+    ("coarse", "SELECT avg(t2m) AS v FROM weather GROUP BY time, coarsen(latitude, 4), coarsen(longitude, 5)"),
+    ("coarse from 60", "SELECT avg(t2m) AS v FROM weather[latitude(:60)] GROUP BY coarsen(latitude, 4)"),
+    ("bands", "SELECT avg(t2m) AS v FROM weather GROUP BY width_bucket(latitude, -90, 90, 6)"),
+    ("first and last", "SELECT last_value(tp ORDER BY time) - first_value(tp ORDER BY time) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    ("different values", "SELECT count(DISTINCT floor(t2m / 5)) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+];
+
+/// The same for queries that have no array form.
+const LISTS: &[(&str, &str)] = &[
+    ("histogram", "SELECT unnest(histogram(t2m, 240, 300, 12)) AS v FROM weather"),
+    ("land and sea", "SELECT avg(t2m) AS v FROM weather GROUP BY lsm"),
+    ("land and sea by month", "SELECT avg(t2m) AS v FROM weather GROUP BY month(time), lsm"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +67,11 @@ async fn answers_are_those_of_xarray() {
             agrees(&what, &truth[name], &numbers(&rows, rows[0].num_columns() - 1));
             let array = ask(&engine, query, Form::Array).await.unwrap_or_else(|e| panic!("{what} as array: {e}"));
             agrees(&format!("{what} as array"), &truth[name], &cells(&array));
+        }
+        for (name, query) in LISTS {
+            let what = format!("{name}, dense={dense}");
+            let rows = ask(&engine, query, Form::Rows).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            agrees(&what, &truth[name], &numbers(&rows, rows[0].num_columns() - 1));
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod arithmetic;
 mod coordinates;
 pub mod dims;
 pub mod names;
+pub(crate) mod origin;
 mod relations;
 pub mod statements;
 pub(crate) mod subset;

@@ -1,12 +1,19 @@
 //! The functions that the dialect adds to DataFusion's own. `session.rs` registers what this lists.
 
+pub(crate) mod aggregate;
 pub mod calendar;
+pub(crate) mod coarsen;
+mod width_bucket;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
+pub(crate) use aggregate::aggregate_functions;
+
 /// All scalar functions of the dialect.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    calendar::functions()
+    let mut functions = calendar::functions();
+    functions.extend([coarsen::function(), width_bucket::function()]);
+    functions
 }

@@ -141,11 +141,11 @@ fn over_axis(expr: &Expr, d: &Dimension) -> Result<Expr> {
         .data()
 }
 
-/// `month` for `month(time)`, `time` for `date_trunc('day', time)`; otherwise the column's own name.
+/// `month` for `month(time)`, `time` for `date_trunc('day', time)`, `y` for `coarsen(y, 4)`; otherwise the column's own name.
 fn short_name(expr: &Expr, column: &str) -> String {
     match expr {
         Expr::ScalarFunction(f) if f.args.len() == 1 => f.name().to_string(),
-        Expr::ScalarFunction(f) if matches!(f.name(), "date_trunc" | "date_bin") => {
+        Expr::ScalarFunction(f) if matches!(f.name(), "date_trunc" | "date_bin" | "coarsen") => {
             f.args.iter().find_map(|a| if let Expr::Column(c) = a { Some(c.name.clone()) } else { None }).unwrap_or(column.to_string())
         }
         Expr::ScalarFunction(f) if f.name() == "date_part" => match &f.args[0] {

@@ -59,6 +59,18 @@ def stats(a):
     return {"cells": int(a.size), "count": int(ok.size), "sum": float(ok.sum()), "first": None if np.isnan(a[0]) else float(a[0])}
 
 
+def mode(a):
+    values, counts = np.unique(a[~np.isnan(a)], return_counts=True)
+    return values[counts == counts.max()].min() if values.size else np.nan
+
+
+def slope(t):
+    """Kelvin an hour, of each cell."""
+    hours = (t.time - t.time[0]) / np.timedelta64(1, "h")
+    x, y = hours.where(t.notnull()), t
+    return ((x - x.mean("time")) * (y - y.mean("time"))).sum("time") / ((x - x.mean("time")) ** 2).sum("time")
+
+
 def main():
     hour = 0
     for stamp, days, chunk in MONTHS:
@@ -80,6 +92,26 @@ def main():
         "january and march": stats(t.sel(time=t.time.dt.month.isin([1, 3])).max(("latitude", "longitude"))),
         "land only": stats(t.where(ds.lsm == 1).mean(("latitude", "longitude"))),
         "every sixth": stats(t.isel(time=slice(0, 24, 6))),
+        "weighted mean": stats(t.weighted(np.cos(np.deg2rad(ds.latitude.astype("f8")))).mean(("latitude", "longitude"))),
+        "weighted sum": stats(t.weighted(np.cos(np.deg2rad(ds.latitude.astype("f8")))).sum("latitude")),
+        "time median": stats(t.median("time")),
+        "median of a band": stats(t.groupby(np.floor(ds.latitude / 30).rename("band")).median(...)),
+        "time quantile": stats(t.quantile(0.9, "time")),
+        "monthly quantile": stats(t.groupby("time.month").quantile(0.05)),
+        "mode of counts": stats(xr.apply_ufunc(mode, np.floor(t / 5), input_core_dims=[["time"]], vectorize=True)),
+        "hour of the maximum": stats(((t.idxmax("time") - ds.time[0]) / np.timedelta64(1, "h")).where(t.count("time") > 0)),
+        "hour of the minimum": stats(((t.idxmin("time") - ds.time[0]) / np.timedelta64(1, "h")).where(t.count("time") > 0)),
+        "correlation": stats(xr.corr(t, tp.where(t.notnull()), "time")),
+        "covariance": stats(xr.cov(t, tp, "time")),
+        "slope": stats(slope(t)),
+        "coarse": stats(t.coarsen(latitude=4, longitude=5, boundary="pad").mean()),
+        "coarse from 60": stats(t.sel(latitude=slice(60, -90)).coarsen(latitude=4, boundary="pad").mean().mean(("time", "longitude"))),
+        "histogram": stats(np.histogram(t.values[~np.isnan(t.values)], 12, (240.0, 300.0))[0]),
+        "bands": stats(t.groupby(xr.DataArray(np.digitize(ds.latitude, np.linspace(-90, 90, 7)), dims="latitude", name="band")).mean(...)),
+        "first and last": stats(tp.isel(time=-1) - tp.isel(time=0)),
+        "land and sea": stats(t.groupby(ds.lsm).mean(...)),
+        "land and sea by month": stats(np.concatenate([g.groupby(ds.lsm).mean(...).values for _, g in t.groupby("time.month")])),
+        "different values": stats(xr.apply_ufunc(lambda a: np.unique(a[~np.isnan(a)]).size, np.floor(t / 5), input_core_dims=[["time"]], vectorize=True)),
     }
     (HERE / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
 

@@ -63,6 +63,21 @@ impl CellMap {
         CellMap { row, bases, inner }
     }
 
+    /// Row i of a batch goes to group `groups[i]`.
+    pub fn of_groups(groups: &[usize]) -> CellMap {
+        CellMap { row: groups.len(), bases: vec![0], inner: Inner::Numbers(groups.iter().map(|&g| g as u32).collect()) }
+    }
+
+    /// All rows go to group 0.
+    pub fn all_to_one(rows: usize) -> CellMap {
+        CellMap { row: rows, bases: vec![0], inner: Inner::Same }
+    }
+
+    /// Row i goes to group i.
+    pub fn one_each(rows: usize) -> CellMap {
+        CellMap { row: rows, bases: vec![0], inner: Inner::Consecutive }
+    }
+
     /// Calls `f(first cell, cells, target)` for every run of cells that are chosen (all when there is no mask).
     #[inline]
     pub fn for_each_run(&self, chosen: Option<&BooleanBuffer>, mut f: impl FnMut(usize, usize, Target<'_>)) {

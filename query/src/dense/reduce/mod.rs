@@ -6,8 +6,11 @@
 
 mod accumulate;
 mod blocks;
+pub(crate) mod grouped;
 pub(crate) mod kernel;
 mod keys;
+pub(crate) mod number;
+pub(crate) mod ordered;
 mod state;
 
 use std::sync::Arc;

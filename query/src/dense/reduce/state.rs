@@ -5,39 +5,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array, Int64Array, PrimitiveArray, UInt64Array};
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
-use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
-use datafusion::common::{exec_err, internal_err};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use super::kernel::{CellMap, Target};
+use super::number::{Number, with_number_type};
 use super::{Aggregate, Function, and};
 use crate::dense::program::{Cells, evaluate, true_cells};
-
-/// Evaluates `$body` with `$t` bound to the Arrow type of a number type, or returns an error.
-macro_rules! with_number_type {
-    ($data_type:expr, $t:ident => $body:expr) => {{
-        use datafusion::arrow::datatypes as arrow_types;
-        macro_rules! body {
-            ($native:ty) => {{
-                type $t = $native;
-                $body
-            }};
-        }
-        match $data_type {
-            DataType::Int8 => body!(arrow_types::Int8Type),
-            DataType::Int16 => body!(arrow_types::Int16Type),
-            DataType::Int32 => body!(arrow_types::Int32Type),
-            DataType::Int64 => body!(arrow_types::Int64Type),
-            DataType::UInt8 => body!(arrow_types::UInt8Type),
-            DataType::UInt16 => body!(arrow_types::UInt16Type),
-            DataType::UInt32 => body!(arrow_types::UInt32Type),
-            DataType::UInt64 => body!(arrow_types::UInt64Type),
-            DataType::Float32 => body!(arrow_types::Float32Type),
-            DataType::Float64 => body!(arrow_types::Float64Type),
-            other => return exec_err!("{other} has no dense form"),
-        }
-    }};
-}
 
 /// The states of all aggregates for the groups of one block.
 pub(crate) struct Accumulators {
@@ -338,24 +313,6 @@ fn extremes<T: Number>(
         }
     });
 }
-
-/// A primitive that can be added up.
-pub(crate) trait Number: ArrowNativeType + PartialOrd {
-    /// As `f64`.
-    fn float(self) -> f64;
-    /// As a wrapping 64-bit integer.
-    fn integer(self) -> i64;
-}
-
-macro_rules! numbers {
-    ($($t:ty),*) => {$(impl Number for $t {
-        #[inline(always)]
-        fn float(self) -> f64 { self as f64 }
-        #[inline(always)]
-        fn integer(self) -> i64 { self as i64 }
-    })*};
-}
-numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 
 /// Sum in eight lanes, so that additions do not wait for each other.
 fn sum_of<T: Number>(run: &[T]) -> f64 {
