@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -15,6 +16,7 @@ use graticule_grammar::Desugared;
 use graticule_storage::catalog::Catalog;
 
 use crate::QueryError;
+use crate::dense::CubeExec;
 use crate::optimizer::why_not_dense;
 
 /// The schema of what EXPLAIN answers: one row a topic.
@@ -25,6 +27,7 @@ pub(crate) fn schema() -> SchemaRef {
 /// Explains a plan; with `analyze` it is run, and its answer thrown away.
 pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
     let mut rows: Vec<(String, String)> = Vec::new();
+    let options = context.session_config().options().clone();
     if analyze {
         let started = std::time::Instant::now();
         let mut stream = execute_stream(plan.clone(), context)?;
@@ -40,7 +43,7 @@ pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Ar
         rows.push(("physical_plan".into(), DisplayableExecutionPlan::new(plan.as_ref()).indent(true).to_string()));
     }
     let mut reasons = Vec::new();
-    not_dense(&plan, &mut reasons);
+    not_dense(&plan, &options, &mut reasons);
     if !reasons.is_empty() {
         rows.push(("not dense".into(), reasons.join("\n")));
     }
@@ -49,11 +52,15 @@ pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Ar
     Ok(one_batch(batch))
 }
 
-fn not_dense(plan: &Arc<dyn ExecutionPlan>, reasons: &mut Vec<String>) {
-    if let Some(reason) = plan.downcast_ref::<AggregateExec>().and_then(why_not_dense) {
+fn not_dense(plan: &Arc<dyn ExecutionPlan>, options: &ConfigOptions, reasons: &mut Vec<String>) {
+    if let Some(reason) = plan.downcast_ref::<AggregateExec>().filter(|_| is_over_cube(plan)).and_then(|a| why_not_dense(a, options)) {
         reasons.push(reason);
     }
-    plan.children().into_iter().for_each(|child| not_dense(child, reasons));
+    plan.children().into_iter().for_each(|child| not_dense(child, options, reasons));
+}
+
+fn is_over_cube(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<CubeExec>().is_some() || plan.children().into_iter().any(is_over_cube)
 }
 
 /// A stream of one batch.

@@ -90,7 +90,7 @@ impl Engine {
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_create_default_catalog_and_schema(false)
-            .with_option_extension(DenseOptions::default());
+            .with_option_extension(DenseOptions { block_bytes: block_bytes(&settings), ..DenseOptions::default() });
         // Leaves size themselves; see ARCHITECTURE.md, decisions.
         config.options_mut().optimizer.enable_round_robin_repartition = false;
         config.options_mut().optimizer.prefer_existing_sort = false;
@@ -197,6 +197,11 @@ impl Engine {
     fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
         explain::readable(error, text, &self.catalog)
     }
+}
+
+/// A half of the memory, shared by the partitions; the other half is for tiles and answers.
+fn block_bytes(settings: &EngineSettings) -> usize {
+    usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX) / (2 * settings.threads.max(1))
 }
 
 /// `$1`... with the types that the plan infers for them.

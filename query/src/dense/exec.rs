@@ -121,8 +121,12 @@ impl CubeExec {
             .map(|(axis, seen)| format!("{}: {} of {}", axis.name, seen.len(), axis.len()))
             .collect();
         let mut text = format!("cube={}, cells=[{}]", plan.view.cube.name, shape.join(", "));
-        let columns: Vec<&str> = plan.program.read_schema.fields().iter().map(|f| f.name().as_str()).collect();
-        text += &format!(", read=[{}]", columns.join(", "));
+        let names = plan.program.read_schema.fields().iter().map(|f| f.name().as_str());
+        text += &format!(", read=[{}]", names.take(plan.program.columns.len()).collect::<Vec<_>>().join(", "));
+        if !plan.program.derived.is_empty() {
+            let derived: Vec<&str> = plan.program.derived.iter().map(|d| d.name.as_str()).collect();
+            text += &format!(", along an axis=[{}]", derived.join(", "));
+        }
         for step in &plan.program.steps {
             text += &match step {
                 Step::Mask(e) => format!(", mask={e}"),

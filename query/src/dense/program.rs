@@ -10,8 +10,9 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use graticule_storage::read::Tile;
 
 use super::tiles::TileRef;
@@ -31,12 +32,25 @@ pub(crate) enum Step {
     Mask(Arc<dyn PhysicalExpr>),
 }
 
+/// A column that is a function of one axis: computed once a coordinate, not once a cell.
+#[derive(Debug, Clone)]
+pub(crate) struct Derived {
+    /// Position of the axis in the grid.
+    pub axis: usize,
+    /// One value a position of the view along the axis.
+    pub values: ArrayRef,
+    /// What it is, as an expression reads.
+    pub name: String,
+}
+
 /// Which columns a tile starts with, and the steps that follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     /// Columns read.
     pub columns: Vec<CubeColumn>,
-    /// Their schema.
+    /// Columns computed along one axis; they come after those that are read.
+    pub derived: Vec<Derived>,
+    /// Schema of both.
     pub read_schema: SchemaRef,
     /// In order.
     pub steps: Vec<Step>,
@@ -55,7 +69,25 @@ impl Program {
     /// A program that only reads.
     pub fn read(view: &View, columns: Vec<CubeColumn>) -> Program {
         let read_schema = view.schema(&columns);
-        Program { columns, read_schema, steps: vec![] }
+        Program { columns, derived: vec![], read_schema, steps: vec![] }
+    }
+
+    /// Adds a column computed along one axis; gives its number.
+    pub fn derive(&mut self, derived: Derived) -> usize {
+        let mut fields: Vec<Field> = self.read_schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        fields.push(Field::new(&derived.name, derived.values.data_type().clone(), true));
+        self.read_schema = Arc::new(Schema::new(fields));
+        self.derived.push(derived);
+        self.columns.len() + self.derived.len() - 1
+    }
+
+    /// The axis that column `i` of what a tile starts with is a function of; `None` for a variable.
+    pub fn axis_of(&self, i: usize) -> Option<usize> {
+        match self.columns.get(i) {
+            Some(CubeColumn::Axis(a)) => Some(*a),
+            Some(CubeColumn::Variable(_)) => None,
+            None => self.derived.get(i - self.columns.len()).map(|d| d.axis),
+        }
     }
 
     /// Schema after the last map.
@@ -111,15 +143,62 @@ impl Program {
                 masks.push(self.lower_before(expr, i)?);
             }
         }
+        let mut full = self.clone();
+        let mut known = Vec::new();
+        let mut hoist = |exprs: Vec<Arc<dyn PhysicalExpr>>| -> Result<Vec<_>> {
+            exprs.into_iter().map(|e| full.hoisted(view, e, &mut known)).collect()
+        };
+        let (masks, wanted) = (hoist(masks)?, hoist(wanted)?);
         let mut kept: Vec<usize> = masks.iter().chain(&wanted).flat_map(collect_columns).map(|c| c.index()).collect();
         kept.sort_unstable();
         kept.dedup();
-        let mut narrow = Program::read(view, kept.iter().map(|&i| self.columns[i]).collect());
+        let mut narrow = Program::read(view, kept.iter().filter_map(|&i| full.columns.get(i).copied()).collect());
+        for derived in kept.iter().filter_map(|i| i.checked_sub(full.columns.len())).filter_map(|i| full.derived.get(i)) {
+            narrow.derive(derived.clone());
+        }
         for mask in masks {
             narrow.steps.push(Step::Mask(renumbered(&mask, &kept)?));
         }
         let wanted = wanted.iter().map(|e| renumbered(e, &kept)).collect::<Result<_>>()?;
         Ok((narrow, wanted))
+    }
+
+    /// `expr`, over the columns read, with its parts that are functions of one axis replaced by columns derived here.
+    /// `known`: the parts that were, and their columns.
+    fn hoisted(
+        &mut self,
+        view: &View,
+        expr: Arc<dyn PhysicalExpr>,
+        known: &mut Vec<(Arc<dyn PhysicalExpr>, usize)>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let replace = |e: Arc<dyn PhysicalExpr>| {
+            if e.downcast_ref::<Column>().is_some() || e.downcast_ref::<Literal>().is_some() || is_volatile(&e) {
+                return Ok(Transformed::no(e));
+            }
+            let mut along = None;
+            for column in collect_columns(&e) {
+                match (self.axis_of(column.index()), along) {
+                    (Some(axis), None) if column.index() < self.columns.len() => along = Some((axis, column.index())),
+                    (Some(_), Some((_, at))) if at == column.index() => {}
+                    _ => return Ok(Transformed::no(e)),
+                }
+            }
+            let Some((axis, at)) = along else { return Ok(Transformed::no(e)) };
+            let number = match known.iter().find(|(other, _)| other.eq(&e)) {
+                Some((_, number)) => *number,
+                None => {
+                    let batch = view.along(axis, &self.read_schema, at)?;
+                    // What fails at some coordinate may be behind a condition: cell by cell, then.
+                    let Ok(values) = e.evaluate(&batch).and_then(|v| v.into_array(batch.num_rows())) else { return Ok(Transformed::no(e)) };
+                    let number = self.derive(Derived { axis, values, name: e.to_string() });
+                    known.push((e.clone(), number));
+                    number
+                }
+            };
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(self.read_schema.field(number).name(), number));
+            Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+        };
+        expr.transform_down(replace).data()
     }
 
     /// True when some cell may be left out.
@@ -153,6 +232,11 @@ impl Program {
                     }
                 }
             });
+        }
+        for derived in &self.derived {
+            let seen = at.segments[derived.axis].view.clone();
+            let along = derived.values.slice(seen.start as usize, (seen.end - seen.start) as usize);
+            arrays.push(broadcast(&along, &shape, derived.axis)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(cells as usize));
         Ok(RecordBatch::try_new_with_options(self.read_schema.clone(), arrays, &options)?)

@@ -204,14 +204,19 @@ impl Worker {
         let pieces = taken(units, end).flat_map(move |number| {
             let block = Arc::new(grid.block(&space, &plan.tiles, number));
             let tiles = block.tiles();
-            (0..tiles).map(move |i| (block.clone(), i, i + 1 == tiles))
+            // Without keys there is a group even of no tile.
+            let none = (tiles == 0 && space.keys.is_empty()).then_some((block.clone(), None, true));
+            (0..tiles).map(move |i| (block.clone(), Some(i), i + 1 == tiles)).chain(none)
         });
         let fetched = stream::iter(pieces)
             .map(move |(block, i, last)| {
                 let worker = worker.clone();
                 async move {
-                    let fetched = worker.fetch_piece(block.clone(), i).await?;
-                    Ok::<_, DataFusionError>((block, i, last, fetched))
+                    let fetched = match i {
+                        Some(i) => Some((i, worker.fetch_piece(block.clone(), i).await?)),
+                        None => None,
+                    };
+                    Ok::<_, DataFusionError>((block, last, fetched))
                 }
             })
             .buffered(AHEAD);
@@ -222,15 +227,17 @@ impl Worker {
             let reduction = reduction.clone();
             async move {
                 while let Some(next) = fetched.next().await {
-                    let (block, i, last, (bytes, reserved)) = next?;
+                    let (block, last, piece) = next?;
                     let (mut accumulators, held) = match state.take() {
                         Some(state) => state,
                         None => worker.begin(&reduction, &block)?,
                     };
                     let (w, r, b) = (worker.clone(), reduction.clone(), block.clone());
                     let (accumulators, done) = on_cpu(&worker.plan.reader, move || {
-                        w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
-                        drop(reserved);
+                        if let Some((i, (bytes, reserved))) = piece {
+                            w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
+                            drop(reserved);
+                        }
                         if !last {
                             return Ok((Some(accumulators), None));
                         }
@@ -286,11 +293,18 @@ impl Worker {
 
     fn begin(&self, reduction: &Reduction, block: &Block) -> Result<(Accumulators, MemoryReservation)> {
         let groups = block.groups();
-        let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups))?;
+        let ranked: usize = reduction.aggregates.iter().map(|a| a.cell_bytes()).sum();
+        let cells = if ranked > 0 { block.cells_per_group(&reduction.groups, &self.plan.tiles) } else { vec![] };
+        let of_cells = cells.iter().sum::<usize>().saturating_mul(ranked).saturating_add(cells.len().saturating_mul(size_of::<usize>()));
+        let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups).saturating_add(of_cells))?;
         // An axis of which nothing is seen leaves every group without cells.
         let gaps = self.plan.program.masks() || reduction.groups.is_joint() || self.plan.tiles.len() == 0;
         let sparse = gaps && !reduction.groups.keys.is_empty();
-        Ok((Accumulators::new(&reduction.aggregates, groups, sparse)?, held))
+        let mut accumulators = Accumulators::new(&reduction.aggregates, groups, sparse)?;
+        if ranked > 0 {
+            accumulators.expect(&cells);
+        }
+        Ok((accumulators, held))
     }
 
     async fn fetch_piece(&self, block: Arc<Block>, i: usize) -> Result<(Fetched, MemoryReservation)> {

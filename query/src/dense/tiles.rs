@@ -40,6 +40,19 @@ impl TileGrid {
         TileGrid { segments: join_small(segments) }
     }
 
+    /// The same tiles with every segment along `axis` cut in two: at the edge of a chunk (`cuts`) nearest to its middle, or in
+    /// the middle where it has none inside and `inside` allows it. `None` when nothing was cut.
+    pub fn halved(&self, axis: usize, cuts: &[u64], inside: bool) -> Option<TileGrid> {
+        let mut list = Vec::with_capacity(2 * self.segments[axis].len());
+        for segment in &self.segments[axis] {
+            list.extend(halves(segment, cuts, inside));
+        }
+        let mut segments = self.segments.clone();
+        let cut = list.len() > segments[axis].len();
+        segments[axis] = list;
+        cut.then_some(TileGrid { segments })
+    }
+
     /// Number of tiles.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Vec::len).product()
@@ -132,6 +145,32 @@ fn gather(segment: &mut Segment, more: Segment) {
     segment.view.end = more.view.end;
 }
 
+/// One segment as two, or as it is.
+fn halves(s: &Segment, cuts: &[u64], inside: bool) -> Vec<Segment> {
+    let middle = s.view.start + (s.view.end - s.view.start) / 2;
+    let at = match &s.picks {
+        None => {
+            let wanted = s.cube.start + (middle - s.view.start);
+            let edges = cuts.iter().filter(|&&c| s.cube.start < c && c < s.cube.end);
+            edges.min_by_key(|c| c.abs_diff(wanted)).map(|c| s.view.start + (c - s.cube.start)).or(inside.then_some(middle))
+        }
+        Some(_) => inside.then_some(middle),
+    };
+    let Some(at) = at.filter(|at| s.view.start < *at && *at < s.view.end) else { return vec![s.clone()] };
+    let part = |view: Range<u64>| {
+        let (from, to) = (view.start - s.view.start, view.end - s.view.start);
+        let Some(picks) = &s.picks else {
+            return Segment { view, cube: s.cube.start + from..s.cube.start + to, picks: None, cost: s.cost };
+        };
+        let picks = &picks[from as usize..to as usize];
+        let (low, high) = (picks.iter().min().copied().unwrap_or(0), picks.iter().max().copied().unwrap_or(0));
+        let cube = s.cube.start + u64::from(low)..s.cube.start + u64::from(high) + 1;
+        let in_order = picks.iter().copied().eq(low..high + 1);
+        Segment { view, cube, picks: (!in_order).then(|| picks.iter().map(|p| p - low).collect()), cost: s.cost }
+    };
+    vec![part(s.view.start..at), part(at..s.view.end)]
+}
+
 /// Joins neighbouring segments, fastest axis first, while tiles stay below [`TILE_CELLS`].
 fn join_small(mut segments: Vec<Vec<Segment>>) -> Vec<Vec<Segment>> {
     let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
@@ -192,6 +231,20 @@ mod tests {
     fn across_the_seam_keeps_the_order_asked_for() {
         let s = segments_of(&axis(&[8..10, 0..3]), &[0, 10]);
         assert_eq!((s.len(), s[0].cube.clone(), s[0].picks.clone()), (1, 0..10, Some(vec![8, 9, 0, 1, 2])));
+    }
+
+    #[test]
+    fn halves_are_cut_at_chunks_first() {
+        let along = |g: &TileGrid| g.segments[0].iter().map(|s| (s.view.clone(), s.cube.clone(), s.picks.clone())).collect::<Vec<_>>();
+        let joined = TileGrid { segments: join_small(vec![segments_of(&axis(&[5..25]), &[0, 10, 20, 30])]) };
+        let once = joined.halved(0, &[0, 10, 20, 30], false).unwrap();
+        assert_eq!(along(&once), vec![(0..5, 5..10, None), (5..20, 10..25, None)]);
+        let twice = once.halved(0, &[0, 10, 20, 30], false).unwrap();
+        assert_eq!(along(&twice), vec![(0..5, 5..10, None), (5..15, 10..20, None), (15..20, 20..25, None)]);
+        assert!(twice.halved(0, &[0, 10, 20, 30], false).is_none());
+        let seam = TileGrid { segments: vec![segments_of(&axis(&[8..10, 0..3]), &[0, 10])] };
+        let halves = seam.halved(0, &[0, 10], true).unwrap();
+        assert_eq!(along(&halves), vec![(0..2, 8..10, None), (2..5, 0..3, None)]);
     }
 
     #[test]

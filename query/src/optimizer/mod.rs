@@ -18,6 +18,9 @@ extensions_options! {
     pub struct DenseOptions {
         /// Whether aggregates with a dense form run dense. Off: DataFusion's own operators do all the work.
         pub dense: bool, default = true
+        /// Bytes that one partition may hold of values that are needed all at once (median, quantile, mode): the output is
+        /// cut into blocks that small.
+        pub block_bytes: usize, default = 256 << 20
     }
 }
 

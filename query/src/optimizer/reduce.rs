@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
@@ -17,10 +19,10 @@ use super::DenseOptions;
 use super::absorb::absorb;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
-use crate::dense::program::Program;
+use crate::dense::program::{Derived, Program};
 use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, Reduction, Split};
 use crate::dense::tiles::TileGrid;
-use crate::view::{CubeColumn, View};
+use crate::view::View;
 
 /// Groups above which no partition keeps all of them.
 const ALL_GROUPS: usize = 1 << 20;
@@ -36,7 +38,7 @@ impl PhysicalOptimizerRule for DenseAggregate {
         }
         plan.transform_up(|node| {
             if let Some(aggregate) = node.downcast_ref::<AggregateExec>()
-                && let Ok(leaf) = dense(aggregate)
+                && let Ok(leaf) = dense(aggregate, config)
             {
                 return Ok(Transformed::yes(leaf));
             }
@@ -58,25 +60,52 @@ impl PhysicalOptimizerRule for DenseAggregate {
     }
 }
 
-/// Why an aggregate over a leaf did not become dense; `None` when it is not over a leaf.
-pub(crate) fn why_not_dense(aggregate: &AggregateExec) -> Option<String> {
-    aggregate.input().downcast_ref::<CubeExec>().filter(|leaf| leaf.plan.reduction.is_none())?;
-    reduction_of(aggregate).err()
-}
-
-fn dense(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>, String> {
-    match aggregate.mode() {
-        AggregateMode::Final | AggregateMode::FinalPartitioned => finish(aggregate),
-        _ => Ok(Arc::new(CubeExec::new(reduction_of(aggregate)?))),
+/// Why an aggregate did not become dense; `None` for the final half of one, of which the other half tells.
+pub(crate) fn why_not_dense(aggregate: &AggregateExec, config: &ConfigOptions) -> Option<String> {
+    if matches!(aggregate.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned | AggregateMode::PartialReduce) {
+        return None;
+    }
+    match reduction_of(aggregate, aggregate.schema(), config) {
+        Err(reason) => Some(reason),
+        Ok(_) => Some("graticule.dense is off".into()).filter(|_| config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense)),
     }
 }
 
-/// A final aggregate over a partial reduction: done in the leaf where the groups fall into enough blocks.
-fn finish(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>, String> {
+fn dense(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>, String> {
+    match aggregate.mode() {
+        AggregateMode::Final | AggregateMode::FinalPartitioned => finish(aggregate, config),
+        _ => {
+            let plan = reduction_of(aggregate, aggregate.schema(), config)?;
+            let ranked = plan.reduction.as_ref().is_some_and(|r| is_ranked(&r.aggregates));
+            if ranked && *aggregate.mode() == AggregateMode::Partial {
+                return Err("groups that are needed whole are finished in one place".into());
+            }
+            Ok(Arc::new(CubeExec::new(plan)))
+        }
+    }
+}
+
+/// True when some aggregate needs all values of a group at once.
+fn is_ranked(aggregates: &[Aggregate]) -> bool {
+    aggregates.iter().any(|a| a.cell_bytes() > 0)
+}
+
+/// A final aggregate over a partial reduction: done in the leaf where the groups fall into enough blocks, or are needed whole.
+fn finish(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>, String> {
+    if aggregate.limit_options().is_some() {
+        return Err("limited".into());
+    }
+    if let Some(partial) = aggregate.input().downcast_ref::<AggregateExec>().filter(|p| *p.mode() == AggregateMode::Partial) {
+        let plan = reduction_of(partial, aggregate.schema(), config)?;
+        return match &plan.reduction {
+            Some(r) if is_ranked(&r.aggregates) => Ok(Arc::new(CubeExec::new(plan))),
+            _ => Err("not over a partial reduction".into()),
+        };
+    }
     let leaf = aggregate.input().downcast_ref::<CubeExec>().ok_or("not over a leaf")?;
     let reduction = leaf.plan.reduction.as_ref().filter(|r| r.split == Split::Input).ok_or("not over a partial reduction")?;
     let blocks = BlockGrid::new(&reduction.groups, &leaf.plan.tiles);
-    if aggregate.limit_options().is_some() || (blocks.len() < 2 * leaf.plan.partitions && reduction.groups.len() <= ALL_GROUPS) {
+    if blocks.len() < 2 * leaf.plan.partitions && reduction.groups.len() <= ALL_GROUPS {
         return Err("few groups: states are merged".into());
     }
     let whole = Reduction { split: Split::Output, schema: aggregate.schema(), ..reduction.as_ref().clone() };
@@ -84,9 +113,55 @@ fn finish(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>, String> {
     Ok(Arc::new(CubeExec::new(plan)))
 }
 
-/// The leaf that reduces as `aggregate` (partial or single) does, or why there is none.
-fn reduction_of(aggregate: &AggregateExec) -> Result<LeafPlan, String> {
-    let leaf = aggregate.input().downcast_ref::<CubeExec>().ok_or("its input is not a cube")?;
+/// Tiles and blocks small enough that the partitions can hold all values of a block each; an error when there are none.
+fn small_blocks(
+    plan: &LeafPlan,
+    program: &Program,
+    groups: &GroupSpace,
+    cell_bytes: usize,
+    limit: usize,
+) -> Result<(TileGrid, BlockGrid), String> {
+    let mut tiles = TileGrid::new(&plan.view, &program.variables());
+    let mut blocks = BlockGrid::new(groups, &tiles);
+    let cuts = plan.view.cube.cuts(&program.variables());
+    let mut axes: Vec<usize> = groups.keys.iter().map(|k| k.axis).collect();
+    axes.sort_unstable();
+    axes.dedup();
+    let held = |blocks: &BlockGrid, tiles: &TileGrid| {
+        let at_once = blocks.len().clamp(1, plan.partitions.max(1));
+        blocks.most_cells(tiles).saturating_mul(cell_bytes).saturating_mul(at_once)
+    };
+    let allowed = limit.saturating_mul(plan.partitions.max(1));
+    // Cuts between chunks cost nothing; those inside make a chunk be decoded once for every block that it touches.
+    for inside in [false, true] {
+        loop {
+            let fits = held(&blocks, &tiles) <= allowed;
+            if fits && (inside || blocks.len() >= 2 * plan.partitions) {
+                break;
+            }
+            let smaller = axes.iter().find_map(|&axis| {
+                let tiles = tiles.halved(axis, &cuts[axis], inside)?;
+                let finer = BlockGrid::new(groups, &tiles);
+                (finer.len() > blocks.len()).then_some((tiles, finer))
+            });
+            match smaller {
+                Some(smaller) => (tiles, blocks) = smaller,
+                None => break,
+            }
+        }
+    }
+    match held(&blocks, &tiles) {
+        n if n <= allowed => Ok((tiles, blocks)),
+        n => Err(format!(
+            "all values of a group are needed at once: {n} bytes, more than {allowed} (graticule.block_bytes for each partition)"
+        )),
+    }
+}
+
+/// The leaf that reduces as `aggregate` (partial or single) does and gives columns of `output`, or why there is none.
+fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOptions) -> Result<LeafPlan, String> {
+    let input = aggregate.input();
+    let leaf = input.downcast_ref::<CubeExec>().ok_or_else(|| format!("{} is between the aggregate and the cube", input.name()))?;
     let plan = &leaf.plan;
     if plan.reduction.is_some() || plan.fetch.is_some() || plan.tensors.is_some() {
         return Err("its input is limited or already reduced".into());
@@ -110,44 +185,68 @@ fn reduction_of(aggregate: &AggregateExec) -> Result<LeafPlan, String> {
     for (expr, filter) in aggregate.aggr_expr().iter().zip(aggregate.filter_expr()) {
         aggregates.push(Aggregate::of(expr, filter.as_ref(), &schema)?);
     }
-    let program = narrowed(&plan.view, &plan.program, &mut aggregates).map_err(|e| e.to_string())?;
-    let tiles = Arc::new(TileGrid::new(&plan.view, &program.variables()));
+    let program = narrowed(&plan.view, &plan.program, &mut aggregates)?;
     let groups = Arc::new(GroupSpace { keys });
-    let blocks = match split {
-        Split::Input => BlockGrid::whole(&tiles),
-        Split::Output => BlockGrid::new(&groups, &tiles),
+    let cell_bytes = aggregates.iter().map(Aggregate::cell_bytes).sum();
+    let (split, tiles, blocks) = if cell_bytes > 0 {
+        let limit = config.extensions.get::<DenseOptions>().map_or(usize::MAX, |o| o.block_bytes);
+        let (tiles, blocks) = small_blocks(plan, &program, &groups, cell_bytes, limit)?;
+        (Split::Output, tiles, blocks)
+    } else {
+        let tiles = TileGrid::new(&plan.view, &program.variables());
+        let blocks = match split {
+            Split::Input => BlockGrid::whole(&tiles),
+            Split::Output => BlockGrid::new(&groups, &tiles),
+        };
+        (split, tiles, blocks)
     };
-    let reduction = Reduction { groups, aggregates, split, schema: aggregate.schema(), after: vec![] };
-    Ok(LeafPlan { program, reduction: Some(Arc::new(reduction)), tiles, blocks: Some(Arc::new(blocks)), ..(**plan).clone() })
+    let reduction = Some(Arc::new(Reduction { groups, aggregates, split, schema: output, after: vec![] }));
+    Ok(LeafPlan { program, reduction, tiles: Arc::new(tiles), blocks: Some(Arc::new(blocks)), ..(**plan).clone() })
+}
+
+/// The axis that `expr`, over the columns read, is a function of, and its values along it; else what it depends on.
+fn along_axis(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, ArrayRef), String> {
+    let mut axis = None;
+    for column in collect_columns(expr) {
+        match (program.axis_of(column.index()), axis) {
+            (Some(a), None) => axis = Some((a, column.index())),
+            (Some(a), Some((b, _))) if a == b => {}
+            (Some(_), Some(_)) => return Err("depends on several axes".into()),
+            (None, _) => return Err("depends on values".into()),
+        }
+    }
+    let (axis, index) = axis.ok_or("depends on no axis")?;
+    let values = view.along(axis, &program.read_schema, index).and_then(|batch| expr.evaluate(&batch)?.into_array(batch.num_rows()));
+    Ok((axis, values.map_err(|e| e.to_string())?))
 }
 
 /// The key that `expr`, over the columns read, is; an error when it is not a function of exactly one axis.
 fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: &str) -> Result<AxisKey, String> {
-    let mut axis = None;
-    for column in collect_columns(expr) {
-        match (program.columns[column.index()], axis) {
-            (CubeColumn::Axis(a), None) => axis = Some((a, column.index())),
-            (CubeColumn::Axis(a), Some((b, _))) if a == b => {}
-            (CubeColumn::Axis(_), Some(_)) => return Err(format!("the group key {name} depends on several axes")),
-            (CubeColumn::Variable(_), _) => return Err(format!("the group key {name} depends on values")),
-        }
-    }
-    let (axis, index) = axis.ok_or_else(|| format!("the group key {name} depends on no axis"))?;
-    let values = view
-        .along(axis, &program.read_schema, index)
-        .and_then(|batch| expr.evaluate(&batch)?.into_array(batch.num_rows()))
-        .and_then(|values| AxisKey::new(axis, expr.downcast_ref::<Column>().is_some(), values));
-    values.map_err(|e| e.to_string())
+    let (axis, values) = along_axis(view, program, expr).map_err(|why| format!("the group key {name} {why}"))?;
+    AxisKey::new(axis, expr.downcast_ref::<Column>().is_some(), values).map_err(|e| e.to_string())
 }
 
 /// The program that reads only what masks and aggregates need; the aggregates' expressions are rewritten to it.
-fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate]) -> Result<Program> {
+fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate]) -> Result<Program, String> {
+    let failed = |e: DataFusionError| e.to_string();
+    let mut full = program.clone();
     let mut wanted = Vec::new();
-    for expr in aggregates.iter().flat_map(|a| a.argument.iter().chain(a.filter.iter())) {
-        wanted.push(program.lower(expr)?);
+    for aggregate in aggregates.iter_mut() {
+        for expr in aggregate.arguments.iter().chain(&aggregate.filter) {
+            wanted.push(program.lower(expr).map_err(failed)?);
+        }
+        if let Some(edge) = &aggregate.edge {
+            let at = wanted.len() - 1 - usize::from(aggregate.filter.is_some());
+            let (axis, by) = along_axis(view, program, &wanted[at]).map_err(|why| format!("the order inside an aggregate {why}"))?;
+            let (values, grouped) = edge.ranks(&by, &aggregate.input).map_err(failed)?;
+            let name = format!("rank of {}", wanted[at]);
+            let number = full.derive(Derived { axis, values, name: name.clone() });
+            wanted[at] = Arc::new(Column::new(&name, number));
+            aggregate.grouped = Some(grouped);
+        }
     }
-    let (narrow, rewritten) = program.narrowed(view, wanted)?;
-    let slots = aggregates.iter_mut().flat_map(|a| a.argument.iter_mut().chain(a.filter.iter_mut()));
+    let (narrow, rewritten) = full.narrowed(view, wanted).map_err(failed)?;
+    let slots = aggregates.iter_mut().flat_map(|a| a.arguments.iter_mut().chain(a.filter.iter_mut()));
     slots.zip(rewritten).for_each(|(slot, expr)| *slot = expr);
     Ok(narrow)
 }

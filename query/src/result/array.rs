@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -19,7 +19,7 @@ use super::scatter::ScatterExec;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::Step;
-use crate::dense::reduce::{AxisKey, Function, Split};
+use crate::dense::reduce::{AxisKey, Split};
 use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
 use crate::view::{CubeColumn, View};
 
@@ -27,6 +27,12 @@ use crate::view::{CubeColumn, View};
 pub(crate) async fn plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let Carried { plan, dimensions } = carry(plan)?;
     let rows = state.create_physical_plan(&plan).await?;
+    if let Some(list) = rows.schema().fields().iter().find(|f| f.data_type().is_nested()) {
+        return plan_err!(
+            "{} is a list in every cell, which array form has no place for; ask in row form (sql), or unnest it",
+            list.name()
+        );
+    }
     if let Some(leaf) = rows.downcast_ref::<CubeExec>() {
         let tensors = match &leaf.plan.reduction {
             None => cells(leaf, &dimensions)?,
@@ -155,7 +161,7 @@ fn is_count(reduction: &crate::dense::reduce::Reduction, mut i: usize) -> bool {
         }
     }
     let keys = reduction.groups.keys.len();
-    i >= keys && reduction.aggregates.get(i - keys).is_some_and(|a| a.function == Function::Count)
+    i >= keys && reduction.aggregates.get(i - keys).is_some_and(|a| a.is_count())
 }
 
 /// True when output column `i` of a plan is a count as it stands.
@@ -170,7 +176,7 @@ fn is_count_of(plan: &LogicalPlan, i: usize) -> bool {
         },
         LogicalPlan::Aggregate(a) => {
             let aggregate = i.checked_sub(a.group_expr.len()).and_then(|i| a.aggr_expr.get(i)).map(bare);
-            matches!(aggregate, Some(Expr::AggregateFunction(f)) if f.func.name() == "count")
+            matches!(aggregate, Some(Expr::AggregateFunction(f)) if matches!(f.func.name(), "count" | "regr_count"))
         }
         LogicalPlan::SubqueryAlias(s) => is_count_of(&s.input, i),
         _ => false,

@@ -1,14 +1,21 @@
 //! What a dense reduction computes: the aggregates that have a dense form, recognised in DataFusion's plan.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Literal};
 
+use super::edge::Edge;
+use super::grouped::{Grouped, is_number};
+use super::ordered::has_words;
+use crate::functions::aggregate::CubeAggregate;
+
 /// An aggregate function with a dense form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Function {
     /// `count(x)`, `count(*)`.
     Count,
@@ -27,6 +34,29 @@ pub(crate) enum Function {
         /// Standard deviation instead of variance.
         root: bool,
     },
+    /// An aggregate with a [`Grouped`] state.
+    Grouped,
+}
+
+/// How the states of an aggregate with a [`Grouped`] state are made.
+#[derive(Clone)]
+pub(crate) struct MakeGrouped {
+    /// Makes a state without groups.
+    pub make: Arc<dyn Fn() -> Result<Box<dyn Grouped>> + Send + Sync>,
+    /// Bytes that a group takes before it has values.
+    pub group_bytes: usize,
+    /// Bytes that it takes for each of its cells: more than 0 where all values of a group are needed at once.
+    pub cell_bytes: usize,
+    /// True when cells with a NULL in an argument are left out.
+    pub skips_null: bool,
+    /// True when a group of nothing has a value.
+    pub counts: bool,
+}
+
+impl fmt::Debug for MakeGrouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeGrouped").field("group_bytes", &self.group_bytes).field("cell_bytes", &self.cell_bytes).finish_non_exhaustive()
+    }
 }
 
 /// One aggregate of a reduction.
@@ -34,8 +64,12 @@ pub(crate) enum Function {
 pub(crate) struct Aggregate {
     /// What is computed.
     pub function: Function,
-    /// Of what; `None`: of cells, whatever they hold.
-    pub argument: Option<Arc<dyn PhysicalExpr>>,
+    /// Set for [`Function::Grouped`].
+    pub grouped: Option<MakeGrouped>,
+    /// Set for `first_value` and `last_value`: the order of their cells.
+    pub edge: Option<Edge>,
+    /// Of what; none: of cells, whatever they hold.
+    pub arguments: Vec<Arc<dyn PhysicalExpr>>,
     /// Only cells for which this is true count.
     pub filter: Option<Arc<dyn PhysicalExpr>>,
     /// Type of the argument as the kernel sees it.
@@ -49,8 +83,14 @@ impl Aggregate {
     pub fn of(expr: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>, schema: &Schema) -> Result<Aggregate, String> {
         let name = expr.fun().name();
         let refuse = |why: &str| Err(format!("{name}: {why}"));
+        if let Some(ours) = expr.fun().inner().downcast_ref::<CubeAggregate>() {
+            return Aggregate::ours(ours, expr, filter, schema);
+        }
         if expr.is_distinct() {
             return refuse("DISTINCT has no dense form");
+        }
+        if matches!(name, "first_value" | "last_value") {
+            return Aggregate::edge(name == "last_value", expr, filter, schema).map_err(|why| format!("{name}: {why}"));
         }
         if !expr.order_bys().is_empty() {
             return refuse("ORDER BY inside an aggregate has no dense form");
@@ -71,7 +111,7 @@ impl Aggregate {
         let filter = filter.cloned();
         let output = expr.field().data_type().clone();
         if function == Function::Count && argument.downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null()) {
-            return Ok(Aggregate { function, argument: None, filter, input: DataType::Null, output });
+            return Ok(Aggregate { function, grouped: None, edge: None, arguments: vec![], filter, input: DataType::Null, output });
         }
         let argument = match function {
             Function::Min | Function::Max => argument,
@@ -87,7 +127,82 @@ impl Aggregate {
         if matches!(function, Function::Avg | Function::Variance { .. }) && output != DataType::Float64 {
             return refuse(&format!("a result of type {output} has no dense form"));
         }
-        Ok(Aggregate { function, argument: Some(argument), filter, input, output })
+        Ok(Aggregate { function, grouped: None, edge: None, arguments: vec![argument], filter, input, output })
+    }
+
+    /// One of the dialect's own.
+    fn ours(
+        ours: &CubeAggregate,
+        expr: &AggregateFunctionExpr,
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        schema: &Schema,
+    ) -> Result<Aggregate, String> {
+        let readable = |e: DataFusionError| e.strip_backtrace();
+        let exprs = expr.expressions();
+        let types = exprs.iter().map(|e| e.data_type(schema)).collect::<Result<Vec<_>>>().map_err(readable)?;
+        let make = ours.maker(&exprs, &types, expr.is_distinct()).map_err(readable)?;
+        let grouped = MakeGrouped {
+            make,
+            group_bytes: ours.group_bytes(&exprs),
+            cell_bytes: if ours.is_ranked() { types.first().and_then(DataType::primitive_width).unwrap_or(8) } else { 0 },
+            skips_null: true,
+            counts: ours.counts(),
+        };
+        let values = exprs.into_iter().take(ours.values());
+        let arguments = if ours.adds() { values.map(|e| without_widening(e, schema)).collect() } else { values.collect() };
+        Ok(Aggregate {
+            function: Function::Grouped,
+            grouped: Some(grouped),
+            edge: None,
+            arguments,
+            filter: filter.cloned(),
+            input: types.into_iter().next().unwrap_or(DataType::Null),
+            output: expr.field().data_type().clone(),
+        })
+    }
+
+    /// `first_value` and `last_value` in the order of a function of one axis: the second argument is that function.
+    fn edge(
+        last: bool,
+        expr: &AggregateFunctionExpr,
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        schema: &Schema,
+    ) -> Result<Aggregate, String> {
+        let [value] = <[_; 1]>::try_from(expr.expressions()).map_err(|_| "one argument expected")?;
+        let [by] = expr.order_bys() else { return Err("without ORDER BY one axis it has no dense form".into()) };
+        let input = value.data_type(schema).map_err(|e| e.to_string())?;
+        if !has_words(&input) {
+            return Err(format!("{input} has no dense form"));
+        }
+        Ok(Aggregate {
+            function: Function::Grouped,
+            grouped: None,
+            edge: Some(Edge { last, options: by.options, ignore_nulls: expr.ignore_nulls() }),
+            arguments: vec![value, by.expr.clone()],
+            filter: filter.cloned(),
+            input,
+            output: expr.field().data_type().clone(),
+        })
+    }
+
+    /// Bytes that a group takes before it has values.
+    pub fn group_bytes(&self) -> usize {
+        match (&self.grouped, self.function) {
+            (Some(grouped), _) => grouped.group_bytes,
+            (None, Function::Variance { .. }) => 32,
+            (None, Function::Grouped) => 24,
+            (None, _) => 16,
+        }
+    }
+
+    /// Bytes that it needs for each cell of a group until the group is finished.
+    pub fn cell_bytes(&self) -> usize {
+        self.grouped.as_ref().map_or(0, |g| g.cell_bytes)
+    }
+
+    /// True for counts of cells: a group without cells is 0.
+    pub fn is_count(&self) -> bool {
+        self.function == Function::Count || (self.output == DataType::Int64 && self.grouped.as_ref().is_some_and(|g| g.counts))
     }
 }
 
@@ -103,8 +218,4 @@ fn without_widening(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn Phy
         _ => false,
     };
     if exact { inner.clone() } else { expr }
-}
-
-fn is_number(t: &DataType) -> bool {
-    t.is_integer() || matches!(t, DataType::Float32 | DataType::Float64)
 }

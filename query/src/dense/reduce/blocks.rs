@@ -1,9 +1,10 @@
 //! Blocks: the parts of a group space that no two partitions share, and the tiles that each needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use super::keys::GroupSpace;
-use crate::dense::tiles::{TileGrid, TileRef};
+use crate::dense::tiles::{Segment, TileGrid, TileRef};
 
 /// Some groups (a product of key values) and the tiles whose cells belong to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,22 +40,40 @@ impl Block {
 
     /// What each position of a tile along each axis adds to the number of a cell's group within the block.
     pub fn contributions(&self, space: &GroupSpace, tile: &TileRef<'_>) -> Vec<Vec<u32>> {
-        let mut strides = vec![1u32; space.keys.len()];
-        for k in (1..space.keys.len()).rev() {
-            strides[k - 1] = strides[k] * self.key_ids[k].len() as u32;
-        }
-        let along = |d: usize| {
-            let seen = tile.segments[d].view.clone();
-            let mut sum = vec![0u32; (seen.end - seen.start) as usize];
-            for (k, key) in space.keys.iter().enumerate().filter(|(_, key)| key.axis == d) {
+        tile.segments.iter().enumerate().map(|(d, segment)| self.contribution(space, d, segment.view.clone())).collect()
+    }
+
+    /// The same for positions `seen` along axis `d`.
+    fn contribution(&self, space: &GroupSpace, d: usize, seen: Range<u64>) -> Vec<u32> {
+        let mut sum = vec![0u32; (seen.end - seen.start) as usize];
+        let mut stride = 1u32;
+        for (k, key) in space.keys.iter().enumerate().rev() {
+            if key.axis == d {
                 for (slot, id) in sum.iter_mut().zip(&key.ids[seen.start as usize..seen.end as usize]) {
                     let local = self.key_ids[k].partition_point(|known| known < id) as u32;
-                    *slot += local * strides[k];
+                    *slot += local * stride;
                 }
             }
-            sum
-        };
-        (0..tile.segments.len()).map(along).collect()
+            stride *= self.key_ids[k].len() as u32;
+        }
+        sum
+    }
+
+    /// How many cells of the view belong to each group, selected or not.
+    pub fn cells_per_group(&self, space: &GroupSpace, grid: &TileGrid) -> Vec<usize> {
+        let mut found: Vec<(u32, usize)> = vec![(0, 1)];
+        for (d, list) in self.segments.iter().enumerate() {
+            let mut along: BTreeMap<u32, usize> = BTreeMap::new();
+            for number in list.iter().flat_map(|&s| self.contribution(space, d, grid.segments[d][s].view.clone())) {
+                *along.entry(number).or_default() += 1;
+            }
+            found = found.iter().flat_map(|&(g, n)| along.iter().map(move |(&more, &times)| (g + more, n * times))).collect();
+        }
+        let mut cells = vec![0; self.groups()];
+        for (g, n) in found {
+            cells[g as usize] += n;
+        }
+        cells
     }
 
     /// The first value number of each key, when the block's numbers follow each other: the block is a box.
@@ -85,6 +104,15 @@ impl BlockGrid {
     /// Number of blocks.
     pub fn len(&self) -> usize {
         self.classes.iter().map(Vec::len).product()
+    }
+
+    /// Cells of the view in the largest block. Saturates.
+    pub fn most_cells(&self, grid: &TileGrid) -> usize {
+        let widest = |(classes, list): (&Vec<Vec<usize>>, &Vec<Segment>)| {
+            let cells = |class: &Vec<usize>| class.iter().map(|&s| (list[s].view.end - list[s].view.start) as usize).sum();
+            classes.iter().map(cells).max().unwrap_or(0)
+        };
+        self.classes.iter().zip(&grid.segments).map(widest).fold(1, usize::saturating_mul)
     }
 
     /// The block with this C-order number.

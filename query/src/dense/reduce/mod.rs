@@ -6,6 +6,7 @@
 
 mod accumulate;
 mod blocks;
+mod edge;
 pub(crate) mod grouped;
 pub(crate) mod kernel;
 mod keys;
@@ -22,7 +23,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 
-pub(crate) use accumulate::{Aggregate, Function};
+pub(crate) use accumulate::Aggregate;
 pub(crate) use blocks::{Block, BlockGrid};
 pub(crate) use keys::{AxisKey, GroupSpace};
 pub(crate) use state::Accumulators;
@@ -66,7 +67,7 @@ impl Reduction {
             Step::Map { exprs, .. } => exprs.iter().collect::<Vec<_>>(),
             Step::Mask(e) => vec![e],
         });
-        self.aggregates.iter().flat_map(|a| a.argument.iter().chain(a.filter.iter())).chain(steps)
+        self.aggregates.iter().flat_map(|a| a.arguments.iter().chain(a.filter.iter())).chain(steps)
     }
 
     /// The groups of `block` as cells: keys, states or finals, steps applied. Groups without any cell are masked out.

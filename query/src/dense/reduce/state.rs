@@ -9,9 +9,11 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
+use super::accumulate::Function;
+use super::grouped::{Grouped, valid_cells};
 use super::kernel::{CellMap, Target};
 use super::number::{Number, with_number_type};
-use super::{Aggregate, Function, and};
+use super::{Aggregate, and};
 use crate::dense::program::{Cells, evaluate, true_cells};
 
 /// The states of all aggregates for the groups of one block.
@@ -30,9 +32,16 @@ impl Accumulators {
 
     /// Bytes that [`Accumulators::new`] allocates.
     pub fn bytes(aggregates: &[Aggregate], groups: usize) -> usize {
-        groups.saturating_mul(
-            aggregates.iter().map(|a| if matches!(a.function, Function::Variance { .. }) { 32 } else { 16 }).sum::<usize>() + 1,
-        )
+        groups.saturating_mul(aggregates.iter().map(Aggregate::group_bytes).sum::<usize>() + 1)
+    }
+
+    /// Says how many cells each group can have at most, before any is added.
+    pub fn expect(&mut self, cells: &[usize]) {
+        for column in &mut self.columns {
+            if let Column::Grouped(state) = column {
+                state.expect(cells);
+            }
+        }
     }
 
     /// The groups that have a cell, where that was noted.
@@ -55,7 +64,15 @@ impl Accumulators {
                 None => None,
             };
             let chosen = and(cells.mask.as_ref(), filter.as_ref());
-            match &aggregate.argument {
+            if let Column::Grouped(state) = column {
+                let chosen_cells = Cells { batch: cells.batch.clone(), mask: chosen.clone() };
+                let values = aggregate.arguments.iter().map(|e| evaluate(e, &chosen_cells)).collect::<Result<Vec<_>>>()?;
+                let skips = aggregate.grouped.as_ref().is_none_or(|g| g.skips_null);
+                let chosen = if skips { valid_cells(&values, chosen) } else { chosen };
+                state.update(map, &values, chosen.as_ref())?;
+                continue;
+            }
+            match aggregate.arguments.first() {
                 None => column.count(map, chosen.as_ref())?,
                 Some(expr) => {
                     let values = evaluate(expr, &Cells { batch: cells.batch.clone(), mask: chosen.clone() })?;
@@ -81,6 +98,8 @@ pub(crate) enum Column {
     Extreme(Box<dyn Extreme>),
     /// Count, first value, and sums of differences from it and of their squares: exact enough for data far from zero.
     Moments { count: Vec<u64>, shift: Vec<f64>, sum: Vec<f64>, squares: Vec<f64>, population: bool, root: bool },
+    /// Any other aggregate.
+    Grouped(Box<dyn Grouped>),
 }
 
 impl Column {
@@ -94,6 +113,12 @@ impl Column {
             Function::Max => Column::Extreme(extreme(&aggregate.input, n, true)?),
             Function::Variance { population, root } => {
                 Column::Moments { count: vec![0; n], shift: vec![0.0; n], sum: vec![0.0; n], squares: vec![0.0; n], population, root }
+            }
+            Function::Grouped => {
+                let Some(grouped) = &aggregate.grouped else { return internal_err!("an aggregate without states") };
+                let mut state = (grouped.make)()?;
+                state.resize(n);
+                Column::Grouped(state)
             }
         })
     }
@@ -178,7 +203,7 @@ impl Column {
                     }
                 });
             }
-            Column::Count(_) | Column::Extreme(_) => {}
+            Column::Count(_) | Column::Extreme(_) | Column::Grouped(_) => {}
         }
     }
 
@@ -195,6 +220,7 @@ impl Column {
                 let m2: Vec<f64> = second_moments(&count, &sum, &squares).collect();
                 vec![Arc::new(UInt64Array::from(count)), Arc::new(Float64Array::from(mean)), Arc::new(Float64Array::from(m2))]
             }
+            Column::Grouped(mut state) => state.state()?,
             other => vec![other.into_final()?],
         })
     }
@@ -217,6 +243,7 @@ impl Column {
                 Arc::new(Float64Array::new(values.into(), Some(some)))
             }
             Column::Extreme(state) => state.into_array(),
+            Column::Grouped(mut state) => state.value()?,
             Column::Moments { count, sum, squares, population, root, .. } => {
                 let divisors: Vec<u64> = count.iter().map(|c| if population { *c } else { c.saturating_sub(1) }).collect();
                 let value = |(m2, d): (f64, &u64)| {

@@ -10,11 +10,9 @@ use datafusion::arrow::compute;
 use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
+use super::Make;
 use crate::dense::reduce::grouped::{Grouped, valid_cells};
 use crate::dense::reduce::kernel::CellMap;
-
-/// Makes an empty state.
-type Make = dyn Fn() -> Result<Box<dyn Grouped>> + Send + Sync;
 
 /// The arguments that are values; constants come after them.
 fn cells_of(values: &[ArrayRef], of: usize) -> &[ArrayRef] {
@@ -31,13 +29,13 @@ fn chosen(filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
 /// Many groups.
 pub(super) struct Groups {
     state: Box<dyn Grouped>,
-    make: Box<Make>,
+    make: Arc<Make>,
     values: usize,
 }
 
 impl Groups {
     /// `values`: how many arguments are values.
-    pub fn new(make: Box<Make>, values: usize) -> Result<Self> {
+    pub fn new(make: Arc<Make>, values: usize) -> Result<Self> {
         Ok(Groups { state: make()?, make, values })
     }
 }

@@ -27,6 +27,9 @@ use self::ranked::Rank;
 use crate::dense::reduce::grouped::{Grouped, is_number};
 use crate::dense::reduce::ordered::has_words;
 
+/// Makes a state without groups.
+pub(crate) type Make = dyn Fn() -> Result<Box<dyn Grouped>> + Send + Sync;
+
 /// Which aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -102,8 +105,18 @@ impl CubeAggregate {
         matches!(self.kind, Kind::Histogram | Kind::Pair(Statistic::Count))
     }
 
-    /// A state without groups. `exprs`: all arguments; `types`: theirs, as planned.
-    pub fn state_of(&self, exprs: &[Arc<dyn PhysicalExpr>], types: &[DataType], distinct: bool) -> Result<Box<dyn Grouped>> {
+    /// Bytes that a group takes before it has values.
+    pub fn group_bytes(&self, exprs: &[Arc<dyn PhysicalExpr>]) -> usize {
+        match self.kind {
+            Kind::WeightedSum | Kind::WeightedAvg | Kind::ArgMax | Kind::ArgMin => 24,
+            Kind::Quantile | Kind::Median | Kind::Mode => size_of::<Vec<u8>>(),
+            Kind::Pair(_) => 64,
+            Kind::Histogram => 8 * constant_int(self.name, exprs, 3).map_or(1, |n| n.max(1) as usize),
+        }
+    }
+
+    /// A state without groups.
+    fn state_of(&self, exprs: &[Arc<dyn PhysicalExpr>], types: &[DataType], distinct: bool) -> Result<Box<dyn Grouped>> {
         if distinct && !self.is_ranked() {
             return not_impl_err!("DISTINCT in {}", self.name);
         }
@@ -123,9 +136,22 @@ impl CubeAggregate {
         })
     }
 
-    fn state_for(&self, args: &AccumulatorArgs) -> Result<Box<dyn Grouped>> {
+    /// True when values are only added up, so that a number type may stand for a wider one.
+    pub fn adds(&self) -> bool {
+        matches!(self.kind, Kind::WeightedSum | Kind::WeightedAvg | Kind::Histogram | Kind::Pair(_))
+    }
+
+    /// What makes states without groups; an error when the constants are wrong. `exprs`: all arguments; `types`: theirs.
+    pub fn maker(&self, exprs: &[Arc<dyn PhysicalExpr>], types: &[DataType], distinct: bool) -> Result<Arc<Make>> {
+        self.state_of(exprs, types, distinct)?;
+        let of = CubeAggregate { name: self.name, aliases: vec![], kind: self.kind, signature: self.signature.clone() };
+        let (exprs, types) = (exprs.to_vec(), types.to_vec());
+        Ok(Arc::new(move || of.state_of(&exprs, &types, distinct)))
+    }
+
+    fn maker_for(&self, args: &AccumulatorArgs) -> Result<Arc<Make>> {
         let types: Vec<DataType> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
-        self.state_of(args.exprs, &types, args.is_distinct)
+        self.maker(args.exprs, &types, args.is_distinct)
     }
 }
 
@@ -252,18 +278,11 @@ impl AggregateUDFImpl for CubeAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(accumulators::Single::new(self.state_for(&args)?, self.values())))
+        Ok(Box::new(accumulators::Single::new(self.maker_for(&args)?()?, self.values())))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let types: Vec<DataType> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
-        let (name, kind, exprs, distinct) = (self.name, self.kind, args.exprs.to_vec(), args.is_distinct);
-        let make = move || {
-            let of = CubeAggregate { name, aliases: vec![], kind, signature: Signature::user_defined(Volatility::Immutable) };
-            of.state_of(&exprs, &types, distinct)
-        };
-        make()?;
-        Ok(Box::new(accumulators::Sliding::new(Arc::new(make), self.values())))
+        Ok(Box::new(accumulators::Sliding::new(self.maker_for(&args)?, self.values())))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
@@ -271,11 +290,7 @@ impl AggregateUDFImpl for CubeAggregate {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let types: Vec<DataType> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
-        let (name, kind, exprs, distinct) = (self.name, self.kind, args.exprs.to_vec(), args.is_distinct);
-        let of = CubeAggregate { name, aliases: vec![], kind, signature: Signature::user_defined(Volatility::Immutable) };
-        let make = move || of.state_of(&exprs, &types, distinct);
-        Ok(Box::new(accumulators::Groups::new(Box::new(make), self.values())?))
+        Ok(Box::new(accumulators::Groups::new(self.maker_for(&args)?, self.values())?))
     }
 
     fn order_sensitivity(&self) -> datafusion::logical_expr::utils::AggregateOrderSensitivity {

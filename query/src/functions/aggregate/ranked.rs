@@ -40,11 +40,71 @@ impl Rank {
     }
 }
 
+/// Where the values of the groups stand.
+#[derive(Debug)]
+enum Store<N> {
+    /// One vector a group, and the bytes that they hold.
+    Lists(Vec<Vec<N>>, usize),
+    /// One after the other: where each group begins, how many values it has, and all values; room for each is known before.
+    Flat(Vec<usize>, Vec<u32>, Vec<N>),
+}
+
+impl<N: Number> Store<N> {
+    fn groups(&self) -> usize {
+        match self {
+            Store::Lists(lists, _) => lists.len(),
+            Store::Flat(_, lengths, _) => lengths.len(),
+        }
+    }
+
+    fn group(&self, g: usize) -> &[N] {
+        match self {
+            Store::Lists(lists, _) => &lists[g],
+            Store::Flat(starts, lengths, values) => &values[starts[g]..starts[g] + lengths[g] as usize],
+        }
+    }
+
+    fn group_mut(&mut self, g: usize) -> &mut [N] {
+        match self {
+            Store::Lists(lists, _) => &mut lists[g],
+            Store::Flat(starts, lengths, values) => &mut values[starts[g]..starts[g] + lengths[g] as usize],
+        }
+    }
+
+    fn push(&mut self, g: usize, run: &[N]) {
+        match self {
+            Store::Lists(lists, held) => {
+                let before = lists[g].capacity();
+                lists[g].extend_from_slice(run);
+                *held += (lists[g].capacity() - before) * size_of::<N>();
+            }
+            Store::Flat(starts, lengths, values) => {
+                let at = starts[g] + lengths[g] as usize;
+                values[at..at + run.len()].copy_from_slice(run);
+                lengths[g] += run.len() as u32;
+            }
+        }
+    }
+
+    /// One value to each of the groups from `first` on.
+    fn push_row(&mut self, first: usize, run: &[N]) {
+        match self {
+            Store::Flat(starts, lengths, values) => {
+                let groups = starts[first..first + run.len()].iter().zip(&mut lengths[first..first + run.len()]);
+                for ((start, length), v) in groups.zip(run) {
+                    values[start + *length as usize] = *v;
+                    *length += 1;
+                }
+            }
+            Store::Lists(..) => (0..run.len()).for_each(|i| self.push(first + i, &run[i..i + 1])),
+        }
+    }
+}
+
 /// The values of every group. State: a list of them.
 #[derive(Debug)]
 struct Ranked<T: ArrowPrimitiveType> {
-    values: Vec<Vec<T::Native>>,
-    held: usize,
+    store: Store<T::Native>,
     rank: Rank,
     distinct: bool,
     data_type: DataType,
@@ -53,8 +113,7 @@ struct Ranked<T: ArrowPrimitiveType> {
 /// States for values of `data_type`, a number or an instant.
 pub(super) fn ranked(rank: Rank, distinct: bool, data_type: &DataType) -> Result<Box<dyn Grouped>> {
     with_number_type!(&stored_type(data_type), T => Ok(Box::new(Ranked::<T> {
-        values: vec![],
-        held: 0,
+        store: Store::Lists(vec![], 0),
         rank,
         distinct,
         data_type: data_type.clone(),
@@ -84,13 +143,6 @@ where
 {
     fn stored(&self, values: &ArrayRef) -> Result<PrimitiveArray<T>> {
         if values.data_type() == &T::DATA_TYPE { primitive(values) } else { primitive(&compute::cast(values, &T::DATA_TYPE)?) }
-    }
-
-    fn push(&mut self, g: usize, run: &[T::Native]) {
-        let group = &mut self.values[g];
-        let before = group.capacity();
-        group.extend_from_slice(run);
-        self.held += (group.capacity() - before) * size_of::<T::Native>();
     }
 }
 
@@ -139,10 +191,17 @@ fn order<N: Number>(a: &N, b: &N) -> std::cmp::Ordering {
     a.partial_cmp(b).unwrap_or_else(|| nan(a).cmp(&nan(b)))
 }
 
-/// Each value once.
-pub(super) fn distinct<N: Number>(values: &mut Vec<N>) {
+/// Moves each value to the front once; gives how many there are.
+pub(super) fn distinct<N: Number>(values: &mut [N]) -> usize {
     values.sort_unstable_by(order);
-    values.dedup_by(|a, b| order(a, b).is_eq());
+    let mut n = 0;
+    for i in 0..values.len() {
+        if n == 0 || order(&values[n - 1], &values[i]).is_ne() {
+            values[n] = values[i];
+            n += 1;
+        }
+    }
+    n
 }
 
 impl<T: ArrowPrimitiveType + std::fmt::Debug> Grouped for Ranked<T>
@@ -150,18 +209,25 @@ where
     T::Native: Number,
 {
     fn resize(&mut self, groups: usize) {
-        self.values.resize(groups, vec![]);
+        if let Store::Lists(lists, _) = &mut self.store {
+            lists.resize(groups, vec![]);
+        }
+    }
+
+    fn expect(&mut self, cells: &[usize]) {
+        let starts = cells.iter().scan(0, |next, &n| Some(std::mem::replace(next, *next + n))).collect();
+        self.store = Store::Flat(starts, vec![0; cells.len()], vec![Default::default(); cells.iter().sum()]);
     }
 
     fn update(&mut self, map: &CellMap, values: &[ArrayRef], chosen: Option<&BooleanBuffer>) -> Result<()> {
         let values = self.stored(column(values, 0)?)?;
-        let values = values.values();
+        let (values, store) = (values.values(), &mut self.store);
         map.for_each_run(chosen, |start, n, target| {
             let run = &values[start..start + n];
             match target {
-                Target::One(g) => self.push(g, run),
-                Target::Row(g) => (0..n).for_each(|i| self.push(g + i, &run[i..i + 1])),
-                Target::Scatter(g, numbers) => numbers.iter().enumerate().for_each(|(j, &i)| self.push(g + i as usize, &run[j..j + 1])),
+                Target::One(g) => store.push(g, run),
+                Target::Row(g) => store.push_row(g, run),
+                Target::Scatter(g, numbers) => numbers.iter().enumerate().for_each(|(j, &i)| store.push(g + i as usize, &run[j..j + 1])),
             }
         });
         Ok(())
@@ -171,46 +237,67 @@ where
         let Some(lists) = column(states, 0)?.as_list_opt::<i32>() else { return exec_err!("a state of ranked values is no list") };
         for (i, &g) in groups.iter().enumerate().filter(|(i, _)| lists.is_valid(*i)) {
             let list = self.stored(&lists.value(i))?;
-            self.push(g, list.values());
+            self.store.push(g, list.values());
         }
         Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let total: usize = self.values.iter().map(Vec::len).sum();
+        let groups = || (0..self.store.groups()).map(|g| self.store.group(g));
+        let total: usize = groups().map(<[_]>::len).sum();
         if i32::try_from(total).is_err() {
             return exec_err!("{total} values to rank are more than one batch holds; group by more, or ask for less");
         }
-        let offsets = OffsetBuffer::from_lengths(self.values.iter().map(Vec::len));
-        let values: ArrayRef = Arc::new(PrimitiveArray::<T>::from_iter_values(self.values.iter().flatten().copied()));
+        let offsets = OffsetBuffer::from_lengths(groups().map(<[_]>::len));
+        let values: ArrayRef = Arc::new(PrimitiveArray::<T>::from_iter_values(groups().flatten().copied()));
         let values = if *values.data_type() == self.data_type { values } else { compute::cast(&values, &self.data_type)? };
         let item = Arc::new(Field::new_list_field(self.data_type.clone(), true));
         Ok(vec![Arc::new(ListArray::try_new(item, offsets, values, None)?)])
     }
 
     fn value(&mut self) -> Result<ArrayRef> {
-        if self.distinct {
-            self.values.iter_mut().for_each(distinct);
-        }
-        let groups = self.values.iter_mut();
-        match self.rank {
-            Rank::Quantile(p) => Ok(Arc::new(groups.map(|v| quantile_of(v, p)).collect::<Float64Array>())),
+        let (once, rank, groups) = (self.distinct, self.rank, self.store.groups());
+        let store = &mut self.store;
+        let mut each = |g: usize| {
+            let values = store.group_mut(g);
+            let n = if once { distinct(values) } else { values.len() };
+            match rank {
+                Rank::Quantile(p) => (quantile_of(&mut values[..n], p), None),
+                Rank::Mode => (None, mode_of(&mut values[..n])),
+            }
+        };
+        match rank {
+            Rank::Quantile(_) => Ok(Arc::new((0..groups).map(|g| each(g).0).collect::<Float64Array>())),
             Rank::Mode => {
-                let modes: ArrayRef = Arc::new(PrimitiveArray::<T>::from_iter(groups.map(|v| mode_of(v))));
+                let modes: ArrayRef = Arc::new(PrimitiveArray::<T>::from_iter((0..groups).map(|g| each(g).1)));
                 Ok(if *modes.data_type() == self.data_type { modes } else { compute::cast(&modes, &self.data_type)? })
             }
         }
     }
 
     fn take_first(&mut self, n: usize) -> Box<dyn Grouped> {
-        let values = take_front(&mut self.values, n);
-        let held: usize = values.iter().map(bytes_of).sum();
-        self.held = self.held.saturating_sub(held);
-        Box::new(Ranked::<T> { values, held, rank: self.rank, distinct: self.distinct, data_type: self.data_type.clone() })
+        let store = match &mut self.store {
+            Store::Lists(lists, held) => {
+                let first = take_front(lists, n);
+                let of_first: usize = first.iter().map(bytes_of).sum();
+                *held = held.saturating_sub(of_first);
+                Store::Lists(first, of_first)
+            }
+            flat => {
+                let mut lists: Vec<Vec<T::Native>> = (0..flat.groups()).map(|g| flat.group(g).to_vec()).collect();
+                let first = take_front(&mut lists, n);
+                *flat = Store::Lists(lists, 0);
+                Store::Lists(first, 0)
+            }
+        };
+        Box::new(Ranked::<T> { store, rank: self.rank, distinct: self.distinct, data_type: self.data_type.clone() })
     }
 
     fn bytes(&self) -> usize {
-        bytes_of(&self.values) + self.held
+        match &self.store {
+            Store::Lists(lists, held) => bytes_of(lists) + held,
+            Store::Flat(starts, lengths, values) => bytes_of(starts) + bytes_of(lengths) + bytes_of(values),
+        }
     }
 }
 
