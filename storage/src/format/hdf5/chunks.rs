@@ -17,11 +17,11 @@ use crate::array::{ChunkGrid, ChunkManifest, ChunkRef, EdgeChunks};
 use crate::codec::Codec;
 
 /// A data set of more chunks than this is refused.
-const MOST_CHUNKS: u64 = 50_000_000;
+pub(super) const MOST_CHUNKS: u64 = 50_000_000;
 /// Grids of up to this many chunks have an entry for each, stored or not.
 const SMALL_GRID: u64 = 1 << 16;
 /// Contiguous data are cut into pieces of at most this many bytes.
-const PIECE: u64 = 1 << 20;
+pub(super) const PIECE: u64 = 1 << 20;
 
 /// A data layout message, checked against its data set.
 pub(super) struct Layout {
@@ -33,6 +33,7 @@ pub(super) struct Layout {
 }
 
 /// Where an array's cells are.
+#[derive(Debug)]
 pub(super) struct Place {
     /// See `ArrayMetadata::chunk_shape`.
     pub chunk_shape: Vec<u64>,
@@ -44,14 +45,25 @@ pub(super) struct Place {
     pub manifest: ChunkManifest,
 }
 
+impl Place {
+    /// True when the stored bytes of an array of this shape follow each other in one object, from the first cell to the last.
+    pub(super) fn is_one_run(&self, shape: &[u64]) -> bool {
+        let cut = self.chunk_shape.iter().position(|&side| side > 1).unwrap_or(shape.len());
+        let whole_rows = self.chunk_shape.iter().zip(shape).skip(cut + 1).all(|(side, n)| side >= n);
+        let follows = |pair: &[ChunkRef]| match pair {
+            [ChunkRef::Stored { object: a, offset, length, .. }, ChunkRef::Stored { object: b, offset: next, .. }] => {
+                a == b && offset.checked_add(*length) == Some(*next)
+            }
+            _ => false,
+        };
+        whole_rows && self.edge == EdgeChunks::Clipped && self.manifest.chunks.windows(2).all(follows)
+    }
+}
+
 impl Layout {
     /// Parses a data layout message.
     pub(super) fn parse(file: &File, body: &[u8], dataset: &Dataset, element: u32) -> Parsed<Layout> {
-        const VIRTUAL: u8 = 3;
-        let (version, class) = (body.first().copied().unwrap_or(0), body.get(1).copied());
-        if version >= 4 && class == Some(VIRTUAL) {
-            return Err("virtual data set: its cells are in other data sets".into());
-        }
+        let version = body.first().copied().unwrap_or(0);
         let layout = match version {
             1 | 2 => Self::old(file, body)?,
             _ => layout::parse(&mut Cursor::new(body), file.offset_size, file.length_size, body.len())?.layout,
@@ -149,7 +161,7 @@ fn contiguous(file: &File, shape: &[u64], address: u64, bytes: u64, element: u32
     let chunks = (0..grid.len())
         .map(|i| {
             let cells = if i % along == along - 1 { n - side * (along - 1) } else { side };
-            let reference = ChunkRef::Stored { object: 0, offset, length: cells * row, skip: 0 };
+            let reference = ChunkRef::Stored { object: file.number, offset, length: cells * row, skip: 0 };
             offset += cells * row;
             reference
         })
@@ -213,7 +225,7 @@ fn chunked(
         let offset = entry.address.checked_add(file.base).ok_or("chunk address beyond 64 bits")?;
         inside(file, offset, length)?;
         let number = counts.iter().zip(at.iter().zip(&chunk)).fold(0, |n, (count, (o, c))| n * count + o / c);
-        found.push((number, ChunkRef::Stored { object: 0, offset, length, skip }));
+        found.push((number, ChunkRef::Stored { object: file.number, offset, length, skip }));
     }
     // A small grid is written out; of a large one, what follows the last stored chunk is left off: it is missing all the same.
     let last = found.iter().map(|(n, _)| n + 1).max().unwrap_or(0);
@@ -285,7 +297,8 @@ fn inside(file: &File, offset: u64, length: u64) -> Parsed<()> {
     }
 }
 
-fn reserve(file: &File, slots: u64) -> Parsed<()> {
+/// Accounts for the references to `slots` chunks.
+pub(super) fn reserve(file: &File, slots: u64) -> Parsed<()> {
     if slots > MOST_CHUNKS {
         return Err(format!("{slots} chunks; at most {MOST_CHUNKS} are read").into());
     }

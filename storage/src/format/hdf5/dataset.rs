@@ -4,22 +4,18 @@ use std::rc::Rc;
 
 use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::dataspace::{self, DataspaceType, UNLIMITED};
-use hdf5_reader::messages::filter_pipeline;
-use hdf5_reader::messages::{
-    MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_FILL_VALUE, MSG_FILL_VALUE_OLD, MSG_FILTER_PIPELINE, fill_value,
-};
+use hdf5_reader::messages::{MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE};
 
 use super::attribute::{AttributeList, attributes, elements};
-use super::chunks::{self, Layout, Place};
+use super::data::{Data, data};
 use super::datatype::StoredType;
 use super::dimensions::Along;
 use super::file::File;
-use super::filter::codec;
 use super::header::Header;
 use super::leaf::{Leaf, leaves};
 use super::value::cell;
-use super::{Parsed, Reason, guarded, text};
-use crate::array::{ArrayMetadata, AttributeValue, Attributes, ChunkGrid, ChunkManifest, ChunkRef, DataType, Scalar};
+use super::{Parsed, guarded, text, virtual_set};
+use crate::array::{ArrayMetadata, AttributeValue, Attributes, ChunkManifest, ChunkRef, DataType, Scalar};
 use crate::codec::decode_chunk;
 use crate::format::IndexedArray;
 
@@ -28,7 +24,9 @@ const PHANTOM: &str = "This is a netCDF dimension but not a netCDF variable";
 
 /// A data set with what its neighbours must know to name its dimensions.
 pub(super) struct Dataset {
-    /// Path in the file.
+    /// The file that it is in.
+    pub file: Rc<File>,
+    /// Path in the granule.
     pub path: String,
     /// Address of its header: what dimension lists refer to.
     pub address: u64,
@@ -47,7 +45,7 @@ pub(super) struct Dataset {
 
 impl Dataset {
     /// Reads shape and attributes.
-    pub(super) fn read(file: &File, address: u64, path: &str, header: &Rc<Header>) -> Parsed<Dataset> {
+    pub(super) fn read(file: &Rc<File>, address: u64, path: &str, header: &Rc<Header>) -> Parsed<Dataset> {
         let message = header.find(MSG_DATASPACE).ok_or("data set without a dataspace")?;
         let space = || -> Parsed<_> {
             let body = file.body(message)?;
@@ -57,10 +55,16 @@ impl Dataset {
         let attributes = attributes(file, header);
         let scale = attributes.get("CLASS").and_then(|a| a.text(file)).is_some_and(|t| t == "DIMENSION_SCALE");
         elements(&space)?;
+        let layout = header.find(MSG_DATA_LAYOUT).map(|m| file.body(m)).transpose()?.unwrap_or_default();
+        let shape = match virtual_set::is_virtual(&layout) {
+            true => virtual_set::extent(file, &layout, &space.dims, space.max_dims.as_deref()).map_err(|r| r.at("virtual data set"))?,
+            false => space.dims,
+        };
         Ok(Dataset {
+            file: file.clone(),
             path: path.into(),
             address,
-            shape: space.dims,
+            shape,
             max: space.max_dims,
             null: space.dataspace_type == DataspaceType::Null,
             scale,
@@ -88,8 +92,8 @@ impl Dataset {
     }
 
     /// True for the placeholder of a netCDF dimension that has no coordinate variable.
-    pub(super) fn is_phantom(&self, file: &File) -> bool {
-        self.scale && self.attributes.get("NAME").and_then(|a| a.text(file)).is_some_and(|t| t.starts_with(PHANTOM))
+    pub(super) fn is_phantom(&self) -> bool {
+        self.scale && self.attributes.get("NAME").and_then(|a| a.text(&self.file)).is_some_and(|t| t.starts_with(PHANTOM))
     }
 
     /// True when dimension `d` grows without limit.
@@ -97,43 +101,24 @@ impl Dataset {
         self.max.as_ref().and_then(|m| m.get(d)) == Some(&UNLIMITED)
     }
 
-    fn body(&self, file: &File, kind: u16) -> Parsed<Option<Vec<u8>>> {
-        self.header.find(kind).map(|m| file.body(m).map(|b| b.into_owned())).transpose()
+    /// The bytes of its first message of a type.
+    pub(super) fn body(&self, kind: u16) -> Parsed<Option<Vec<u8>>> {
+        self.header.find(kind).map(|m| self.file.body(m).map(|b| b.into_owned())).transpose()
     }
 }
 
 /// The arrays that a data set is, measured along `dimensions`: itself, or the members of its compound type, each with its path;
 /// attributes but those of an enumeration are left to the caller.
-pub(super) fn arrays(file: &File, dataset: &Dataset, dimensions: &[Along]) -> Parsed<Vec<(String, Parsed<IndexedArray>)>> {
-    if dataset.null {
-        return Err("empty: it has a null dataspace".into());
-    }
-    let stored = StoredType::parse(&dataset.body(file, MSG_DATATYPE)?.ok_or("data set without a datatype")?)?;
-    let leaves = leaves(&stored)?;
-    if let [Err((_, reason))] = leaves.as_slice() {
+pub(super) fn arrays(dataset: &Dataset, dimensions: &[Along]) -> Parsed<Vec<(String, Parsed<IndexedArray>)>> {
+    // A type that is not read is a better reason than anything about its storage.
+    if let (false, Some(body)) = (dataset.null, dataset.body(MSG_DATATYPE)?)
+        && let [Err((_, reason))] = leaves(&StoredType::parse(&body)?)?.as_slice()
+    {
         return Err(reason.clone());
     }
-    if dataset.body(file, MSG_EXTERNAL_FILES)?.is_some() {
-        return Err("its data are in external raw files".into());
-    }
-    let layout = dataset.body(file, MSG_DATA_LAYOUT)?.ok_or("data set without a data layout")?;
-    let layout = Layout::parse(file, &layout, dataset, stored.size)?;
-    // Along an unlimited dimension of netCDF, a variable that was not written to the end is as long as the dimension.
-    let chunked = layout.is_chunked();
-    let shape: Vec<u64> = dataset.shape.iter().zip(dimensions).map(|(&n, d)| if chunked { n.max(d.length) } else { n }).collect();
-    let filters = match dataset.body(file, MSG_FILTER_PIPELINE)? {
-        Some(body) => {
-            filter_pipeline::parse(&mut Cursor::new(&body), file.offset_size, file.length_size, body.len())
-                .map_err(|e| Reason::from(e).at("filter pipeline"))?
-                .filters
-        }
-        None => Vec::new(),
-    };
-    let codecs = filters.iter().map(|f| codec(f, stored.size)).collect::<Parsed<Vec<_>>>()?;
-    let place = chunks::place(file, dataset, &shape, layout, &codecs, stored.size)?;
-    let fill = fill(file, dataset, stored.size)?;
-    let whole = Whole { file, dataset, dimensions, shape, place, fill };
-    let each = leaves.into_iter().map(|leaf| match leaf {
+    let longest: Vec<u64> = dimensions.iter().map(|d| d.length).collect();
+    let whole = Whole { data: data(dataset, &longest)?, dataset, dimensions };
+    let each = leaves(&whole.data.stored)?.into_iter().map(|leaf| match leaf {
         Ok(leaf) => (format!("{}{}", dataset.path, leaf.suffix), guarded(|| whole.array(&leaf))),
         Err((suffix, reason)) => (format!("{}{suffix}", dataset.path), Err(reason)),
     });
@@ -142,13 +127,9 @@ pub(super) fn arrays(file: &File, dataset: &Dataset, dimensions: &[Along]) -> Pa
 
 /// What all arrays of one data set share.
 struct Whole<'a> {
-    file: &'a File,
     dataset: &'a Dataset,
     dimensions: &'a [Along],
-    shape: Vec<u64>,
-    place: Place,
-    /// The fill value, bytes of one element.
-    fill: Option<Vec<u8>>,
+    data: Data,
 }
 
 impl Whole<'_> {
@@ -159,20 +140,20 @@ impl Whole<'_> {
         let mut dimensions: Vec<String> = self.dimensions.iter().map(|d| d.name.clone()).collect();
         dimensions.extend((0..leaf.shape.len()).map(|place| leaf.dimension(name, place)));
         let with_leaf = |outer: &[u64]| [outer, &leaf.shape].concat();
-        let fill = match self.fill.as_ref().map(|f| leaf_fill(f, leaf)).transpose() {
+        let fill = match self.data.fill.as_ref().map(|f| leaf_fill(f, leaf)).transpose() {
             // Nobody sees it where everything was written.
-            Err(_) if self.written() => None,
+            Err(_) if self.data.is_written() => None,
             fill => fill?,
         };
-        let codecs = [&leaf.codecs, self.place.codecs.as_slice()].concat();
+        let codecs = [&leaf.codecs, self.data.place.codecs.as_slice()].concat();
         let mut array = IndexedArray {
             metadata: ArrayMetadata {
                 dimensions,
-                shape: with_leaf(&self.shape),
+                shape: with_leaf(&self.data.shape),
                 data_type,
                 byte_order,
-                chunk_shape: with_leaf(&self.place.chunk_shape),
-                edge: self.place.edge,
+                chunk_shape: with_leaf(&self.data.place.chunk_shape),
+                edge: self.data.place.edge,
                 codecs,
                 fill_value: fill.as_ref().and_then(|f| cell(f, data_type, byte_order)),
                 attributes: flags(leaf.stored, data_type),
@@ -181,27 +162,20 @@ impl Whole<'_> {
             manifest: self.manifest(leaf)?,
         };
         match data_type {
-            DataType::Text => text::make_inline(self.file, &mut array, leaf.stored.size, fill.as_deref())?,
-            DataType::FixedText(_) => text::make_filled(self.file, &mut array, fill.as_deref().unwrap_or_default())?,
+            DataType::Text => text::make_inline(&self.dataset.file, &mut array, leaf.stored.size, fill.as_deref())?,
+            DataType::FixedText(_) => text::make_filled(&self.dataset.file, &mut array, fill.as_deref().unwrap_or_default())?,
             _ => (),
         }
         Ok(array)
     }
 
-    /// True when every chunk was written.
-    fn written(&self) -> bool {
-        let chunks = &self.place.manifest.chunks;
-        let all = ChunkGrid::new(&self.shape, &self.place.chunk_shape).len();
-        chunks.len() as u64 == all && !chunks.contains(&ChunkRef::Missing)
-    }
-
     /// The chunk references; filters that a chunk skips are counted behind the leaf's own steps.
     fn manifest(&self, leaf: &Leaf<'_>) -> Parsed<ChunkManifest> {
-        let mut manifest = self.place.manifest.clone();
+        let mut manifest = self.data.place.manifest.clone();
         if leaf.codecs.is_empty() {
             return Ok(manifest);
         }
-        self.file.charge((manifest.chunks.len() as u64).saturating_mul(size_of::<ChunkRef>() as u64))?;
+        self.dataset.file.charge((manifest.chunks.len() as u64).saturating_mul(size_of::<ChunkRef>() as u64))?;
         let steps = leaf.codecs.len() as u32;
         for chunk in &mut manifest.chunks {
             if let ChunkRef::Stored { skip, .. } = chunk {
@@ -210,23 +184,6 @@ impl Whole<'_> {
             }
         }
         Ok(manifest)
-    }
-}
-
-/// The fill value message's bytes (file format specification, IV.A.2.e and f), one element of `size` bytes; the old message
-/// counts where there is no new one.
-fn fill(file: &File, dataset: &Dataset, size: u32) -> Parsed<Option<Vec<u8>>> {
-    let (o, l) = (file.offset_size, file.length_size);
-    let message = if let Some(body) = dataset.body(file, MSG_FILL_VALUE)? {
-        fill_value::parse_new(&mut Cursor::new(&body), o, l, body.len()).map_err(|e| Reason::from(e).at("fill value"))?
-    } else if let Some(body) = dataset.body(file, MSG_FILL_VALUE_OLD)? {
-        fill_value::parse_old(&mut Cursor::new(&body), o, l, body.len()).map_err(|e| Reason::from(e).at("fill value"))?
-    } else {
-        return Ok(None);
-    };
-    match message.value.filter(|_| message.defined) {
-        Some(bytes) if bytes.len() != size as usize => Err(format!("fill value of {} bytes for a type of {size}", bytes.len()).into()),
-        value => Ok(value),
     }
 }
 

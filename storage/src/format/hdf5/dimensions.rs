@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use super::dataset::Dataset;
-use super::file::File;
 
 /// One dimension of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +14,10 @@ pub(super) struct Along {
     pub length: u64,
 }
 
-/// How a dimension is known: by the address of its scale, or by its group and name.
+/// How a dimension is known: by the file and address of its scale, or by its group and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Scale(u64),
+    Scale(u32, u64),
     Invented(i64),
 }
 
@@ -31,12 +30,12 @@ struct Dimension {
 }
 
 /// The dimensions of each data set, slowest first. `groups` are the paths of all groups, parents before children.
-pub(super) fn along(file: &File, datasets: &[Dataset], groups: &[&str]) -> Vec<Vec<Along>> {
+pub(super) fn along(datasets: &[Dataset], groups: &[&str]) -> Vec<Vec<Along>> {
     let mut known = Known::default();
     for d in datasets.iter().filter(|d| d.scale) {
-        known.scale(file, d);
+        known.scale(d);
     }
-    let mut found: Vec<Vec<Option<(Key, String)>>> = datasets.iter().map(|d| known.measured(file, d)).collect();
+    let mut found: Vec<Vec<Option<(Key, String)>>> = datasets.iter().map(|d| known.measured(d)).collect();
 
     // netCDF-C invents dimensions from the innermost groups outwards.
     let mut inside_out: Vec<&str> = Vec::new();
@@ -53,7 +52,7 @@ pub(super) fn along(file: &File, datasets: &[Dataset], groups: &[&str]) -> Vec<V
     let mut longest: HashMap<Key, u64> = HashMap::new();
     for (d, found) in datasets.iter().zip(&found) {
         for (i, (key, _)) in found.iter().enumerate().filter_map(|(i, f)| f.as_ref().map(|f| (i, f))) {
-            if let (true, Key::Scale(_), Some(&n)) = (d.unlimited(i), key, d.shape.get(i)) {
+            if let (true, Key::Scale(..), Some(&n)) = (d.unlimited(i), key, d.shape.get(i)) {
                 longest.entry(key.clone()).and_modify(|l| *l = n.max(*l)).or_insert(n);
             }
         }
@@ -72,32 +71,36 @@ pub(super) fn along(file: &File, datasets: &[Dataset], groups: &[&str]) -> Vec<V
 #[derive(Default)]
 struct Known<'a> {
     by_group: HashMap<&'a str, Vec<Dimension>>,
-    by_scale: HashMap<u64, String>,
-    by_id: HashMap<i64, (Key, String)>,
+    by_scale: HashMap<(u32, u64), String>,
+    by_id: HashMap<(u32, i64), (Key, String)>,
     next: i64,
 }
 
 impl<'a> Known<'a> {
     /// The dimension that a scale defines.
-    fn scale(&mut self, file: &File, d: &'a Dataset) {
+    fn scale(&mut self, d: &'a Dataset) {
+        let file = &d.file;
         let told = d.attributes.get("_Netcdf4Dimid").and_then(|a| a.integers(file)).and_then(|v| v.first().copied());
         let id = told.unwrap_or(self.next);
         self.next = self.next.max(id.saturating_add(1));
-        let (key, name) = (Key::Scale(d.address), d.name().to_string());
-        self.by_scale.entry(d.address).or_insert_with(|| name.clone());
-        self.by_id.entry(id).or_insert_with(|| (key.clone(), name.clone()));
+        let (key, name) = (Key::Scale(file.number, d.address), d.name().to_string());
+        self.by_scale.entry((file.number, d.address)).or_insert_with(|| name.clone());
+        self.by_id.entry((file.number, id)).or_insert_with(|| (key.clone(), name.clone()));
         let length = d.shape.first().copied().unwrap_or(1);
         self.by_group.entry(d.group()).or_default().push(Dimension { key, name, length, unlimited: d.unlimited(0) });
     }
 
     /// The dimensions that the file itself tells of.
-    fn measured(&self, file: &File, d: &Dataset) -> Vec<Option<(Key, String)>> {
+    fn measured(&self, d: &Dataset) -> Vec<Option<(Key, String)>> {
+        let file = &d.file;
         let rank = d.shape.len();
         let ids = d.attributes.get("_Netcdf4Coordinates").and_then(|a| a.integers(file)).filter(|ids| ids.len() == rank);
-        if let Some(found) = ids.and_then(|ids| ids.iter().map(|id| self.by_id.get(id).cloned()).collect::<Option<Vec<_>>>()) {
+        if let Some(found) =
+            ids.and_then(|ids| ids.iter().map(|id| self.by_id.get(&(file.number, *id)).cloned()).collect::<Option<Vec<_>>>())
+        {
             return found.into_iter().map(Some).collect();
         }
-        let named = |address: u64| self.by_scale.get(&address).map(|name| (Key::Scale(address), name.clone()));
+        let named = |address: u64| self.by_scale.get(&(file.number, address)).map(|name| (Key::Scale(file.number, address), name.clone()));
         let mut found = vec![None; rank];
         if d.scale {
             if let Some(first) = found.first_mut() {

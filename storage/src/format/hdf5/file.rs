@@ -14,6 +14,7 @@ use hdf5_reader::messages::shared::SharedMessage;
 use hdf5_reader::storage::DynStorage;
 use hdf5_reader::superblock::Superblock;
 
+use super::family::{Family, Neighbours};
 use super::header::{Body, Header, Message};
 use super::source::Bounded;
 use super::{Parsed, Reason};
@@ -33,6 +34,12 @@ pub(super) struct File {
     pub length_size: u8,
     /// Address of the root group's header.
     pub root: u64,
+    /// Number of the object among the granule's; 0 is its own.
+    pub number: u32,
+    /// What opens the files that this one names; none where it is alone.
+    pub neighbours: Option<Arc<dyn Neighbours>>,
+    /// The objects of the granule.
+    pub family: Rc<Family>,
     /// Set when the superblock tells of more bytes than the object has.
     pub truncated: Option<Reason>,
     extension: Option<u64>,
@@ -49,8 +56,8 @@ struct SharedIndex {
 }
 
 impl File {
-    /// Reads the superblock.
-    pub(super) fn open(storage: DynStorage) -> Parsed<File> {
+    /// Reads the superblock of the granule's object `number`.
+    pub(super) fn open(storage: DynStorage, number: u32, neighbours: Option<Arc<dyn Neighbours>>, family: Rc<Family>) -> Parsed<File> {
         let block = Superblock::parse_from_storage(storage.as_ref())?;
         for (what, size) in [("offsets", block.offset_size), ("lengths", block.length_size)] {
             if ![2, 4, 8].contains(&size) {
@@ -66,6 +73,9 @@ impl File {
             base: block.base_address,
             offset_size: block.offset_size,
             length_size: block.length_size,
+            number,
+            neighbours,
+            family,
             truncated,
             extension: block.extension_address,
             // Room for the chunk references of ordinary files and for everything that is spelled out in larger ones.

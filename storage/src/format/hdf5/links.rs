@@ -31,6 +31,8 @@ pub(super) enum Target {
     Hard(u64),
     /// To this path of the same file, absolute or from the link's group.
     Soft(String),
+    /// To this path of this other file.
+    External(String, String),
     /// Nowhere that is followed, and why.
     Elsewhere(String),
 }
@@ -129,8 +131,8 @@ fn link(file: &File, body: &[u8]) -> Parsed<Link> {
         64 => {
             let length = usize::from(cursor.read_u16_le()?);
             let names: Vec<String> = cursor.read_bytes(length)?.get(1..).unwrap_or_default().split(|&b| b == 0).map(text).collect();
-            let at = |i: usize| names.get(i).map_or("", String::as_str);
-            Target::Elsewhere(format!("external link to {} in file {}", at(1), at(0)))
+            let at = |i: usize| names.get(i).cloned().unwrap_or_default();
+            Target::External(at(0), at(1))
         }
         kind => Target::Elsewhere(format!("user-defined link of type {kind}")),
     };

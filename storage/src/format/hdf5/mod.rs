@@ -1,30 +1,36 @@
 //! HDF5 and netCDF-4: headers to array metadata and chunk manifests. Nothing is decoded here but attributes and small texts.
 //!
-//! `source` bytes · `file` superblock and shared things · `header` messages of one object · `links` children of a group ·
-//! `walk` the tree of objects · `datatype`, `leaf`, `value`, `attribute`, `heap` types and values · `dataset`, `filter`,
-//! `chunks`, `text` one data set · `dimensions` their names. Structure blocks (B-trees, heaps, chunk indexes) are read by the
-//! crate hdf5-reader.
+//! `source` bytes · `family` the files of a granule · `file` superblock and shared things · `header` messages of one object ·
+//! `links` children of a group · `walk` the tree of objects · `datatype`, `leaf`, `value`, `attribute`, `heap` types and values ·
+//! `dataset` · `data`, `chunks`, `filter`, `external`, `virtual_set`, `selection`, `text` its cells · `dimensions` their names.
+//! Structure blocks (B-trees, heaps, chunk indexes) are read by the crate hdf5-reader.
 
 mod attribute;
 mod chunks;
+mod data;
 mod dataset;
 mod datatype;
 mod dimensions;
+mod external;
+mod family;
 mod file;
 mod filter;
 mod header;
 mod heap;
 mod leaf;
 mod links;
+mod selection;
 mod source;
 #[cfg(test)]
 mod tests;
 mod text;
 mod value;
+mod virtual_set;
 mod walk;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -68,11 +74,11 @@ impl Format for Hdf5 {
     }
 
     async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule> {
-        let bridge = source::ObjectStorage::new(object.clone(), tokio::runtime::Handle::current());
+        let bridge = Arc::new(source::ObjectStorage::new(object.clone(), tokio::runtime::Handle::current()));
         let failure = bridge.failure();
         let location = object.location().to_string();
         // hdf5-reader reads synchronously: it gets a thread of its own that waits for ranged reads.
-        let parsed = tokio::task::spawn_blocking(move || parse(&location, Arc::new(bridge))).await;
+        let parsed = tokio::task::spawn_blocking(move || parse(&location, bridge.clone(), Some(bridge))).await;
         if let Some(error) = failure.lock().take() {
             return Err(error);
         }
@@ -80,10 +86,13 @@ impl Format for Hdf5 {
     }
 }
 
-/// Indexes the HDF5 file behind `storage`; `location` names it in errors. Never panics.
-fn parse(location: &str, storage: DynStorage) -> Result<IndexedGranule> {
+/// Indexes the HDF5 file behind `storage`; `location` names it in errors, `neighbours` opens the files that it names. Never panics.
+fn parse(location: &str, storage: DynStorage, neighbours: Option<Arc<dyn family::Neighbours>>) -> Result<IndexedGranule> {
     guarded(|| {
-        let file = file::File::open(storage)?;
+        let family = Rc::new(family::Family::default());
+        let own = neighbours.as_ref().map_or(location, |n| n.location()).to_string();
+        let file = Rc::new(file::File::open(storage, 0, neighbours, family.clone())?);
+        family.own(&own, &file);
         walk::index(&file)
     })
     .map_err(|Reason(what)| Error::data(location, what))

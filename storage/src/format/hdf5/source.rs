@@ -8,10 +8,13 @@ use hdf5_reader::storage::{DynStorage, Storage, StorageBuffer};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::object::ObjectReader;
+use super::family::{Neighbour, Neighbours};
+use super::{Parsed, Reason};
+use crate::object::{ObjectReader, VersionedObject};
 use crate::{Error, Result};
 
-/// An object as hdf5-reader's storage; blocks the calling thread, which must not be one of the runtime's own.
+/// An object as hdf5-reader's storage, and what it names; blocks the calling thread, which must not be one of the runtime's own.
+#[derive(Clone)]
 pub(super) struct ObjectStorage {
     object: ObjectReader,
     runtime: Handle,
@@ -32,6 +35,24 @@ impl ObjectStorage {
 
     fn fetch(&self, offset: u64, end: u64) -> Result<bytes::Bytes> {
         self.runtime.block_on(self.object.read(offset..end))
+    }
+}
+
+impl Neighbours for ObjectStorage {
+    fn location(&self) -> &str {
+        self.object.location()
+    }
+
+    fn open(&self, name: &str) -> Parsed<Option<Neighbour>> {
+        let location = self.object.resolve(name);
+        let object = match self.runtime.block_on(self.object.objects().open(&location)) {
+            Ok(object) => object,
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(Reason(error.to_string())),
+        };
+        let named = VersionedObject { location: object.location().into(), version: object.version().clone() };
+        let opened = Arc::new(ObjectStorage { object, runtime: self.runtime.clone(), failure: self.failure.clone() });
+        Ok(Some(Neighbour { storage: opened.clone(), object: named, neighbours: opened }))
     }
 }
 

@@ -73,6 +73,7 @@ fn gather(file: &File, array: &IndexedArray, size: usize, fill: Option<&[u8]>) -
         let (stored, skip) = match array.manifest.get(number as u64) {
             ChunkRef::Missing | ChunkRef::Key { .. } => continue,
             ChunkRef::Inline(bytes) => (bytes.to_vec(), 0),
+            ChunkRef::Stored { object, .. } if object != file.number => return Err("texts in another file".into()),
             ChunkRef::Stored { offset, length, skip, .. } => {
                 let length = usize::try_from(length).map_err(|_| "chunk does not fit in memory")?;
                 (file.storage.read_range(offset.saturating_sub(file.base), length)?.to_vec(), skip)

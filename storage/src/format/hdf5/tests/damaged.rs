@@ -39,7 +39,7 @@ fn malformed_files_end_in_errors_or_refusals_soon() {
 /// Indexes `bytes`; only the time that it takes can fail.
 fn index_soon(name: &str, bytes: Vec<u8>) -> bool {
     let start = Instant::now();
-    let found = parse(name, Arc::new(BytesStorage::new(bytes)));
+    let found = parse(name, Arc::new(BytesStorage::new(bytes)), None);
     assert!(start.elapsed() < SOON, "{name} took {:?}", start.elapsed());
     found.is_ok()
 }

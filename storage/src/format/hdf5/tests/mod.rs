@@ -2,6 +2,7 @@
 
 mod damaged;
 mod fixtures;
+mod links;
 mod real_files;
 mod types;
 
@@ -20,7 +21,7 @@ use crate::object::Objects;
 use crate::read::read_whole;
 
 fn index(path: &Path) -> Result<IndexedGranule> {
-    parse(&path.display().to_string(), Arc::new(FileStorage::open(path).unwrap()))
+    parse(&path.display().to_string(), Arc::new(FileStorage::open(path).unwrap()), None)
 }
 
 fn json(path: &Path) -> Value {
