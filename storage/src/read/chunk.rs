@@ -62,17 +62,23 @@ impl Stored<'_> {
         Ok(self.native(cells))
     }
 
-    /// Undoes all codecs but the first, which takes one of `samples` bands.
-    pub(super) fn decode_every_band(self, stored: &[u8], skip: u32, samples: usize) -> Result<Vec<u8>> {
-        let every_band = self.decoded_len.checked_mul(samples).filter(|&n| n as u64 <= LARGEST);
-        let every_band = every_band.ok_or_else(|| {
-            let feature = format!("chunk size: {samples} bands of {} bytes, at most {LARGEST} bytes are read", self.decoded_len);
+    /// Undoes all codecs but the first, which takes one of several bands or members.
+    pub(super) fn decode_every_band(self, stored: &[u8], skip: u32) -> Result<Vec<u8>> {
+        let every_band = match self.array.codecs.first() {
+            Some(Codec::Interleave { samples, .. }) => self.decoded_len.checked_mul(*samples as usize),
+            Some(Codec::Field { record, length, .. }) => {
+                self.decoded_len.checked_div(*length as usize).and_then(|n| n.checked_mul(*record as usize))
+            }
+            _ => Some(self.decoded_len),
+        };
+        let every_band = every_band.filter(|&n| n as u64 <= LARGEST).ok_or_else(|| {
+            let feature = format!("chunk size: all bands or members of {} bytes, at most {LARGEST} bytes are read", self.decoded_len);
             Error::unsupported(name(self.granule, self.array), feature)
         })?;
         self.run(self.array.codecs.get(1..).unwrap_or_default(), skip >> 1, stored, every_band)
     }
 
-    /// Undoes the first codec, which takes one band.
+    /// Undoes the first codec, which takes one band or member.
     pub(super) fn take_band(self, every_band: &[u8]) -> Result<Vec<u8>> {
         let cells = self.run(self.array.codecs.get(..1).unwrap_or_default(), 0, every_band, self.decoded_len)?;
         Ok(self.native(cells))

@@ -19,8 +19,9 @@ use crate::catalog::GranuleId;
 use crate::codec::Codec;
 use crate::{Error, Result};
 
-/// Chunks of several interleaved bands, decoded up to the step that takes one band: by granule, object and first byte.
-type Interleaved = HashMap<(GranuleId, u32, u64), Vec<u8>>;
+/// Chunks of several interleaved bands, or of records with several members, decoded up to the step that takes one: by granule,
+/// object and first byte; with the codecs that were undone.
+type Interleaved = HashMap<(GranuleId, u32, u64), (Vec<Codec>, Vec<u8>)>;
 
 /// Decodes on the calling thread and keeps decoded chunks in the cache.
 pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>) -> Result<Tile> {
@@ -95,21 +96,26 @@ pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>, 
         range: range.as_ref().map(|(_, range)| range),
         decoded_len: part.decoded_len,
     };
-    let shared = match (interleaved, chunk.array.codecs.first(), &range) {
-        // Alone, an interleave costs nothing to share.
-        (Some(all), Some(Codec::Interleave { samples, .. }), Some((object, range))) if skip & 1 == 0 && chunk.array.codecs.len() > 1 => {
-            Some((all, *samples as usize, (chunk.granule.id, *object, range.start)))
+    let shared = match (interleaved, chunk.array.codecs.split_first(), &range) {
+        // Alone, taking one band or member costs nothing to share.
+        (Some(all), Some((Codec::Interleave { .. } | Codec::Field { .. }, rest)), Some((object, range)))
+            if skip & 1 == 0 && !rest.is_empty() =>
+        {
+            Some((all, rest, (chunk.granule.id, *object, range.start)))
         }
         _ => None,
     };
     let decoded = match shared {
         None => chunk.decode(&bytes, skip)?,
-        Some((all, samples, key)) => {
-            let every_band = match all.entry(key) {
+        Some((all, rest, key)) => {
+            let (undone, every_band) = match all.entry(key) {
                 std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::hash_map::Entry::Vacant(new) => new.insert(chunk.decode_every_band(&bytes, skip, samples)?),
+                std::collections::hash_map::Entry::Vacant(new) => new.insert((rest.to_vec(), chunk.decode_every_band(&bytes, skip)?)),
             };
-            chunk.take_band(every_band)?
+            match undone == rest {
+                true => chunk.take_band(every_band)?,
+                false => chunk.decode(&bytes, skip)?,
+            }
         }
     };
     let decoded = Bytes::from(decoded);

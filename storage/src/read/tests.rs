@@ -428,7 +428,19 @@ fn bad_chunks_are_errors_that_name_file_array_and_bytes() {
 }
 
 #[test]
-fn bands_of_the_same_bytes_are_fetched_and_decoded_once() {
+fn bands_and_members_of_the_same_bytes_are_fetched_and_decoded_once() {
+    let field = |record, offset, length| Codec::Field { record, offset, length };
+    same_bytes(|sample| vec![Codec::Interleave { samples: 3, sample, element: 2 }, Codec::Deflate]);
+    same_bytes(|sample| vec![field(6, 2 * sample, 2), Codec::Deflate]);
+    // The last two are members of a member, which is decoded further before it is shared.
+    same_bytes(|sample| match sample {
+        0 => vec![field(6, 0, 2), Codec::Deflate],
+        _ => vec![field(4, 2 * (sample - 1), 2), field(6, 2, 4), Codec::Deflate],
+    });
+}
+
+/// Reads three bands of int16, 0, 10 and 20 and their position's number, out of the same bytes.
+fn same_bytes(codecs: impl Fn(u32) -> Vec<Codec>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let pixels: Vec<u8> = (0..4i16).flat_map(|p| [p, 10 + p, 20 + p]).flat_map(i16::to_be_bytes).collect();
     let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(4).unwrap());
@@ -438,7 +450,7 @@ fn bands_of_the_same_bytes_are_fetched_and_decoded_once() {
     let band = |sample| {
         let mut array = metadata(vec![2, 2], vec![2, 2], DataType::Int16);
         array.byte_order = ByteOrder::Big;
-        array.codecs = vec![Codec::Interleave { samples: 3, sample, element: 2 }, Codec::Deflate];
+        array.codecs = codecs(sample);
         array
     };
     let mut index = InMemory::default();

@@ -2,7 +2,8 @@
 //!
 //! `source` bytes · `family` the files of a granule · `file` superblock and shared things · `header` messages of one object ·
 //! `links` children of a group · `walk` the tree of objects · `datatype`, `leaf`, `value`, `attribute`, `heap` types and values ·
-//! `dataset` · `data`, `chunks`, `filter`, `external`, `virtual_set`, `selection`, `text` its cells · `dimensions` their names.
+//! `dataset` · `data`, `chunks`, `filter`, `external`, `virtual_set`, `selection`, `text` its cells · `dimensions` their names ·
+//! `hdfeos`, `structure_metadata` HDF-EOS5.
 //! Structure blocks (B-trees, heaps, chunk indexes) are read by the crate hdf5-reader.
 
 mod attribute;
@@ -15,12 +16,14 @@ mod external;
 mod family;
 mod file;
 mod filter;
+mod hdfeos;
 mod header;
 mod heap;
 mod leaf;
 mod links;
 mod selection;
 mod source;
+mod structure_metadata;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -4,15 +4,16 @@
 use bytes::Bytes;
 
 use super::file::File;
+use super::value::text;
 use super::{Parsed, heap};
-use crate::array::{ChunkManifest, ChunkRef, EdgeChunks, Extent};
+use crate::array::{ChunkManifest, ChunkRef, DataType, EdgeChunks, Extent};
 use crate::codec::decode_chunk;
 use crate::format::IndexedArray;
 
 /// Arrays whose texts have more bytes than this are refused.
-const MOST_TEXT: usize = 1 << 20;
+const MOST_TEXT: usize = 8 << 20;
 /// References to texts, and texts of a fixed length, may fill this many bytes.
-const MOST_CELLS: u64 = 4 << 20;
+const MOST_CELLS: u64 = 16 << 20;
 
 /// Replaces the chunks of `array`, which hold references of `element` bytes into the global heap, by the texts themselves;
 /// NULL where a reference leads nowhere. `fill`: the reference of cells that were never written.
@@ -39,6 +40,22 @@ pub(super) fn make_filled(file: &File, array: &mut IndexedArray, fill: &[u8]) ->
     }
     let cells = gather(file, array, fill.len(), Some(fill)).map_err(|r| r.at("texts with a fill value"))?;
     keep(file, array, cells)
+}
+
+/// The text in an array of one text.
+pub(super) fn only(file: &File, array: &IndexedArray) -> Parsed<String> {
+    let meta = &array.metadata;
+    match meta.data_type {
+        DataType::FixedText(size) if meta.shape.iter().product::<u64>() == 1 => Ok(text(&gather(file, array, size as usize, None)?)),
+        DataType::Text => match array.manifest.get(0) {
+            ChunkRef::Inline(json) => {
+                let texts: Vec<Option<String>> = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
+                Ok(texts.into_iter().flatten().next().unwrap_or_default())
+            }
+            _ => Ok(String::new()),
+        },
+        other => Err(format!("{} instead of one text", other.name()).into()),
+    }
 }
 
 /// Makes `bytes` the only chunk.

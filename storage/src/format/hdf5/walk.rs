@@ -13,7 +13,7 @@ use super::dimensions;
 use super::file::File;
 use super::header::Header;
 use super::links::{Link, Target, links};
-use super::{Parsed, Reason, guarded};
+use super::{Parsed, Reason, guarded, hdfeos, text};
 use crate::array::Attributes;
 use crate::format::{IndexedArray, IndexedGranule, Refused};
 
@@ -273,6 +273,7 @@ impl Walk {
 
         let mut granule = IndexedGranule { format: if netcdf { "netcdf4" } else { "hdf5" }.into(), ..Default::default() };
         let mut taken = HashSet::new();
+        let mut structure = String::new();
         for (dataset, dimensions) in datasets.iter_mut().zip(along) {
             if dataset.is_phantom() {
                 continue;
@@ -291,6 +292,12 @@ impl Walk {
                     continue;
                 }
             };
+            if let (true, [(_, Ok(array))]) = (path.starts_with(hdfeos::METADATA), found.as_slice()) {
+                match guarded(|| text::only(&dataset.file, array)) {
+                    Ok(text) => structure.push_str(&text),
+                    Err(reason) => self.refuse(&path, reason.at("structure metadata")),
+                }
+            }
             let attributes = self.shown(&dataset.file, &path, list, accounts);
             self.columns(&path, &found);
             for (path, array) in found {
@@ -310,6 +317,7 @@ impl Walk {
         granule.groups = groups.collect();
         granule.refused = self.refused;
         granule.objects = file.family.objects();
+        hdfeos::apply(&mut granule, &structure);
         granule
     }
 }

@@ -2,6 +2,7 @@
 
 mod damaged;
 mod fixtures;
+mod hdfeos;
 mod links;
 mod real_files;
 mod types;

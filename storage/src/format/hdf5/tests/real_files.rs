@@ -16,7 +16,7 @@ use crate::format::{IndexedArray, IndexedGranule};
 async fn real_files_agree_with_the_oracles() {
     let Some(data) = real_files() else { return };
     let mut wrong = BTreeMap::<String, Vec<String>>::new();
-    let (mut files, mut arrays, mut compared, mut refused) = (0, 0, 0, BTreeMap::<String, usize>::new());
+    let (mut files, mut arrays, mut compared, mut columns, mut refused) = (0, 0, 0, 0, BTreeMap::<String, usize>::new());
     for kind in ["netcdf4", "hdf5"] {
         for path in files_below(&data.join("public").join(kind)) {
             let file = path.clone();
@@ -38,6 +38,12 @@ async fn real_files_agree_with_the_oracles() {
                                 compared += value_differences(&file, array, truth, netcdf, &mut bad).await;
                                 oracle_differences(&granule, array, truth, netcdf, &mut bad);
                             }
+                            (None, Some(r)) if r.reason.starts_with("compound") => {
+                                let samples = if netcdf { &truth["raw"]["values_at"] } else { &truth["values_at"] };
+                                for column in granule.arrays.iter().filter(|a| a.metadata.path.starts_with(&format!("{path}."))) {
+                                    columns += column_differences(&file, column, path, samples, &mut bad).await;
+                                }
+                            }
                             (None, Some(r)) => *refused.entry(r.reason.clone()).or_default() += 1,
                             (None, None) if truth.get("named_datatype").is_some() => {}
                             // A dimension is not an array; h5py does not know.
@@ -52,13 +58,17 @@ async fn real_files_agree_with_the_oracles() {
             }
             // Two files whose oracle is wrong: chunks numbered as an old snapshot of libhdf5 did, of which h5py lists four but reads
             // two; netCDF-C takes /Y for /group/Y and cannot read the variable then.
-            bad.retain(|b| !["/DSET_EA: chunks stored 2", "/group/char_var: shape [1, 2, 3]"].iter().any(|known| b.starts_with(known)));
+            // h5py mistakes the parts of complex numbers of class 11 with long doubles; they are those of the doubles beside them.
+            let known = ["/DSET_EA: chunks stored 2", "/group/char_var: shape [1, 2, 3]", "/DatasetLongDoubleComplex."];
+            bad.retain(|b| !known.iter().any(|known| b.starts_with(known)));
             if !bad.is_empty() {
                 wrong.insert(name, bad);
             }
         }
     }
-    println!("{files} files, {arrays} arrays and {compared} of their values compared, refused by reason: {refused:#?}");
+    println!(
+        "{files} files, {arrays} arrays and {compared} of their values compared, {columns} of columns, refused by reason: {refused:#?}"
+    );
     let count: usize = wrong.values().map(Vec::len).sum();
     assert!(wrong.is_empty(), "{count} differences in {} of {files} files: {wrong:#?}", wrong.len());
 }
@@ -161,7 +171,7 @@ fn oracle_differences(granule: &IndexedGranule, array: &IndexedArray, truth: &Va
     let hidden = |k: &String| HIDDEN.contains(&k.as_str());
     let mut names: Vec<String> =
         truth["attributes"].as_object().map(|a| a.keys().filter(|k| netcdf || !hidden(k)).cloned().collect()).unwrap_or_default();
-    let of_type = |k: &String| ["flag_values", "flag_meanings"].contains(&k.as_str()) && !names.contains(k);
+    let of_type = |k: &String| ["flag_values", "flag_meanings", "grid_mapping"].contains(&k.as_str()) && !names.contains(k);
     found.retain(|k| (netcdf || !hidden(k)) && !of_type(k));
     let place = format!("{}:", meta.path);
     found.extend(granule.refused.iter().filter_map(|r| r.path.strip_prefix(&place)).map(str::to_string));
@@ -170,6 +180,35 @@ fn oracle_differences(granule: &IndexedGranule, array: &IndexedArray, truth: &Va
     if found.len() < 60 {
         differ("attributes", format!("{found:?}"), format!("{names:?}"));
     }
+}
+
+/// Compares the oracle's sample values of a compound data set with one of its columns; returns how many there were.
+async fn column_differences(file: &Path, column: &IndexedArray, path: &str, samples: &Value, bad: &mut Vec<String>) -> usize {
+    let meta = &column.metadata;
+    let (Some(samples), Some(Ok(values))) = (samples.as_array(), values(file, column).await) else { return 0 };
+    let mut compared = 0;
+    for sample in samples {
+        let at = list(&sample["index"]);
+        // What lies behind the members' names; complex numbers are {re, im}.
+        let mut expected = &sample["value"];
+        for name in meta.path[path.len() + 1..].split('.') {
+            expected = match (name, expected.get(name)) {
+                (_, Some(member)) => member,
+                ("r", None) if expected.is_object() => &expected["re"],
+                ("i", None) if expected.is_object() => &expected["im"],
+                _ => return compared,
+            };
+        }
+        let inner: u64 = meta.shape.iter().skip(at.len()).product();
+        let position = at.iter().zip(&meta.shape).fold(0, |n, (i, d)| n * d + i) * inner;
+        let found: Vec<Value> = values[position as usize..(position + inner) as usize].iter().map(|v| scalar_json(*v)).collect();
+        let found = if meta.shape.len() > at.len() { Value::Array(found) } else { found[0].clone() };
+        compared += 1;
+        if !same(&found, expected) && !expected.is_string() {
+            bad.push(format!("{}: value at {at:?} is {found}, expected {expected}", meta.path));
+        }
+    }
+    compared
 }
 
 /// Compares the oracle's sample values with what the manifest and the codecs give; returns how many there were.
