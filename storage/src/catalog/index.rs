@@ -57,6 +57,7 @@ pub async fn list(objects: &Objects, definition: &CubeDefinition, patterns: &Pat
             }
         }
     }
+    leave_sidecars_out(&mut listing);
     if listing.files.is_empty() {
         let why = listing.skipped.first().map_or(String::new(), |s| format!(" ({}: {})", s.path, s.reason));
         return Err(Error::NotFound(format!(
@@ -66,6 +67,20 @@ pub async fn list(objects: &Objects, definition: &CubeDefinition, patterns: &Pat
         )));
     }
     Ok(listing)
+}
+
+/// Objects that belong to a file beside them (GDAL's masks, overviews and metadata of `scene.tif`) are no granules of their own.
+fn leave_sidecars_out(listing: &mut Listing) {
+    const SUFFIXES: [&str; 3] = [".msk", ".ovr", ".aux.xml"];
+    let all: HashSet<String> = listing.files.iter().cloned().collect();
+    let beside = |file: &str| -> Option<String> {
+        let base = SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix))?;
+        all.get(base).cloned()
+    };
+    let (kept, left): (Vec<String>, Vec<String>) = std::mem::take(&mut listing.files).into_iter().partition(|file| beside(file).is_none());
+    listing.files = kept;
+    let reason = |file: &str| format!("belongs to {}", beside(file).unwrap_or_default());
+    listing.skipped.extend(left.into_iter().map(|path| Refused { reason: reason(&path), path }));
 }
 
 /// One file as indexed, not yet a granule of the catalog.

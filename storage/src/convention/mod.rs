@@ -28,6 +28,19 @@ pub struct Variable {
     pub crs: Option<String>,
 }
 
+/// A coarser copy of an array, made by its writer; overviews are no variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// The array that it shows: index into [`IndexedGranule::arrays`].
+    pub of: usize,
+    /// Its own array.
+    pub array: usize,
+    /// Cells of the array to one of the overview, along each axis.
+    pub factor: Vec<f64>,
+    /// Its grid, slowest axis first.
+    pub axes: Vec<Axis>,
+}
+
 /// What a granule holds in the words of conventions.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Described {
@@ -37,6 +50,8 @@ pub struct Described {
     pub attributes: Attributes,
     /// What had to be guessed or ignored.
     pub warnings: Vec<String>,
+    /// Which arrays are overviews of which.
+    pub overviews: Vec<Overview>,
 }
 
 /// Applies the conventions to a granule; reads the values of coordinate variables.

@@ -83,6 +83,13 @@ impl fmt::Display for InspectedArray {
         for axis in &self.axes {
             writeln!(f, "    axis: {axis}")?;
         }
+        if let Some((of, factor)) = &self.overview_of {
+            let factor: Vec<String> = factor.iter().map(f64::to_string).collect();
+            writeln!(f, "    overview of {of}, {} times coarser", factor.join(" x "))?;
+        }
+        if let Some(mask) = &self.masked_by {
+            writeln!(f, "    missing where {mask} is 0")?;
+        }
         if let Some(crs) = &self.crs {
             writeln!(f, "    crs: {}", short(&crs.as_str().into()))?;
         }

@@ -68,6 +68,10 @@ pub struct InspectedArray {
     pub crs: Option<String>,
     /// First and last coordinate of each axis that has coordinates: `time 2013-01-01T00:00:00 .. 2014-12-31T18:00:00`.
     pub axes: Vec<String>,
+    /// Of an overview: the path of the array that it shows, and that array's cells to one of its own along each axis.
+    pub overview_of: Option<(String, Vec<f64>)>,
+    /// The path of the array that says where this one is missing.
+    pub masked_by: Option<String>,
     /// When asked for; `Some(None)` for texts, which have none.
     pub stats: Option<Option<Statistics>>,
     /// The values asked for: index and value as JSON (missing: null; NaN and infinities: texts).
@@ -170,15 +174,21 @@ fn describe(granule: &IndexedGranule, number: usize, described: &Described) -> R
     let variable = described.variables.iter().find(|v| v.array == number);
     let encoding = variable.map(|v| v.encoding.clone());
     let encoding = encoding.or_else(|| convention::time_encoding_of(granule, number));
+    let encoding = encoding.unwrap_or_else(|| convention::encoding_of(granule, number));
+    let overview = described.overviews.iter().find(|o| o.array == number);
+    let path = |number: usize| granule.arrays.get(number).map(|a| a.metadata.path.clone());
+    let axes = variable.map(|v| &v.axes).or(overview.map(|o| &o.axes));
     let written = manifest.chunks.iter().filter(|c| !matches!(c, crate::array::ChunkRef::Missing)).count() as u64;
     let written = manifest.keys.is_none().then_some(written);
     Ok(InspectedArray {
         metadata: metadata.clone(),
         stored_bytes: manifest.stored_bytes(),
         chunks: (written, metadata.chunk_grid().len()),
-        encoding: encoding.unwrap_or_else(|| convention::encoding_of(granule, number)),
         crs: variable.and_then(|v| v.crs.clone()),
-        axes: variable.map(|v| v.axes.iter().filter_map(display::axis).collect()).unwrap_or_default(),
+        axes: axes.map(|axes| axes.iter().filter_map(display::axis).collect()).unwrap_or_default(),
+        overview_of: overview.and_then(|o| Some((path(o.of)?, o.factor.clone()))),
+        masked_by: encoding.mask.and_then(|mask| path(mask as usize)),
+        encoding,
         stats: None,
         values_at: Vec::new(),
     })
@@ -268,6 +278,12 @@ impl InspectedArray {
             "crs": self.crs,
             "attributes": metadata.attributes.to_json(),
         });
+        if let Some((of, factor)) = &self.overview_of {
+            json["overview_of"] = json!({"path": of, "factor": factor});
+        }
+        if let Some(mask) = &self.masked_by {
+            json["masked_by"] = mask.as_str().into();
+        }
         if let Some(stats) = &self.stats {
             json["stats"] = stats.map_or(Value::Null, Statistics::to_json);
         }

@@ -38,7 +38,7 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
         let name = metadata.path.trim_start_matches('/').replace('/', ".");
         variables.push(Variable { name, array: number, axes, encoding, attributes: metadata.attributes.clone(), crs });
     }
-    Ok(Described { variables, attributes: granule.attributes.clone(), warnings: reading.warnings })
+    Ok(Described { variables, attributes: granule.attributes.clone(), warnings: reading.warnings, overviews: Vec::new() })
 }
 
 /// Arrays by path, and what names in attributes and dimensions refer to.

@@ -50,7 +50,7 @@ pub(super) fn read(xml: &str, bands: usize) -> (Attributes, Vec<Attributes>, Opt
     (of_all, of_band, fault)
 }
 
-fn number(text: String) -> AttributeValue {
+pub(super) fn number(text: String) -> AttributeValue {
     match text.trim().parse() {
         Ok(v) => AttributeValue::Floats(DataType::Float64, vec![v]),
         Err(_) => AttributeValue::Text(text),

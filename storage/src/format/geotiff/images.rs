@@ -7,15 +7,37 @@ use super::layout::Layout;
 use super::samples::Samples;
 use super::source::Source;
 use super::{gdal_metadata, nodata, segments};
-use crate::array::{ArrayMetadata, AttributeValue, Attributes, ChunkManifest, DataType};
+use crate::array::{ArrayMetadata, AttributeValue, Attributes, ChunkRef, DataType};
 use crate::codec::Codec;
 use crate::{Error, Result};
 
-/// What the first directory says for its overviews as well: GDAL writes it there only.
+/// What a page says for its overviews as well: GDAL writes it there only.
 #[derive(Default)]
 pub(super) struct Shared {
     bands: Vec<Attributes>,
     nodata: Option<String>,
+    /// What PAM's sidecar says of each band: it counts before the rest.
+    pub(super) pam: Vec<Attributes>,
+}
+
+impl Shared {
+    /// The text that means "missing" in a band of a directory.
+    fn nodata(&self, directory: &Directory, band: u64) -> Option<String> {
+        let of_pam = self.pam.get(band as usize).and_then(|a| a.text("nodata")).map(str::to_string);
+        let of_file = match directory.field(tag::GDAL_NODATA) {
+            Ok(Some(field)) => field.text(),
+            _ => self.nodata.clone(),
+        };
+        of_pam.or(of_file).filter(|text| !text.trim().is_empty())
+    }
+}
+
+/// A file of a granule: the one that was asked for, or one beside it.
+#[derive(Clone, Copy)]
+pub(super) struct File<'a> {
+    pub(super) source: &'a dyn Source,
+    /// The number by which chunk references name it.
+    pub(super) number: u32,
 }
 
 /// Reads the attributes of a directory and, for its image and the overviews of it, those of the bands. XML that is not
@@ -55,6 +77,7 @@ pub(super) fn describe(directory: &Directory, object: &str, path: &str, refused:
 
 /// One directory as an image: what its pixels are, or why they are not read.
 pub(super) struct Image<'a> {
+    pub(super) file: File<'a>,
     pub(super) directory: &'a Directory,
     pub(super) layout: Result<Layout>,
     /// Where its arrays go: the empty text for the root.
@@ -68,14 +91,14 @@ impl Image<'_> {
     }
 
     /// Adds its bands to the granule, or the reason why they are not read; gives the numbers of the arrays added.
-    pub(super) fn add(&self, source: &dyn Source, shared: &Shared, granule: &mut IndexedGranule) -> Vec<usize> {
-        self.push(source, granule, |layout, planes| bands(self.directory, layout, &self.group, planes, shared))
+    pub(super) fn add(&self, shared: &Shared, granule: &mut IndexedGranule) -> Vec<usize> {
+        self.push(granule, |layout, planes| bands(self.directory, layout, &self.group, planes, shared))
     }
 
     /// Adds it as the mask of an image in `group`: 1 where that image's cells are seen, 0 where they are missing. One array for
     /// all bands, or one a band.
-    pub(super) fn add_as_mask(&self, source: &dyn Source, group: &str, granule: &mut IndexedGranule) -> Vec<usize> {
-        self.push(source, granule, |layout, planes| {
+    pub(super) fn add_as_mask(&self, group: &str, granule: &mut IndexedGranule) -> Vec<usize> {
+        self.push(granule, |layout, planes| {
             (0..layout.bands)
                 .map(|band| {
                     let name = if layout.bands == 1 { "mask".into() } else { format!("mask_{}", band + 1) };
@@ -85,15 +108,12 @@ impl Image<'_> {
         })
     }
 
-    fn push(
-        &self,
-        source: &dyn Source,
-        granule: &mut IndexedGranule,
-        arrays: impl FnOnce(&Layout, &segments::Segments) -> Vec<IndexedArray>,
-    ) -> Vec<usize> {
+    fn push(&self, granule: &mut IndexedGranule, arrays: impl FnOnce(&Layout, &segments::Segments) -> Vec<IndexedArray>) -> Vec<usize> {
+        let source = self.file.source;
         let object = source.location();
         let read = self.layout.as_ref().map_err(Clone::clone).and_then(|layout| {
-            let segments = segments::read(object, source.size(), self.directory, layout)?;
+            let mut segments = segments::read(object, source.size(), self.directory, layout)?;
+            segments.planes.iter_mut().for_each(|plane| in_object(&mut plane.chunks, self.file.number));
             // Chunky bands each list the same segments: a claimed number of samples must not outgrow the object.
             let chunks = segments.planes.iter().map(|p| p.chunks.len() as u64).sum::<u64>();
             let listed = chunks.saturating_mul(layout.bands / layout.planes() * layout.samples.parts);
@@ -119,15 +139,18 @@ impl Image<'_> {
     }
 }
 
+/// Lets chunk references name the granule's object number `number`.
+fn in_object(chunks: &mut [ChunkRef], number: u32) {
+    for chunk in chunks {
+        if let ChunkRef::Stored { object, .. } = chunk {
+            *object = number;
+        }
+    }
+}
+
 /// The arrays of an image: one a band, two of complex ones.
 fn bands(directory: &Directory, layout: &Layout, group: &str, planes: &segments::Segments, shared: &Shared) -> Vec<IndexedArray> {
-    let nodata = match directory.field(tag::GDAL_NODATA) {
-        Ok(Some(field)) => field.text(),
-        _ => shared.nodata.clone(),
-    };
-    let nodata = nodata.filter(|text| !text.trim().is_empty());
     let Samples { data_type, parts, .. } = layout.samples;
-    let fill_value = nodata.as_deref().and_then(|text| nodata::parse(text, data_type)).map(|n| n.fill);
     let each = (0..layout.bands).flat_map(|band| (0..parts).map(move |part| (band, part)));
     each.map(|(band, part)| {
         let path = format!("{group}/band_{}", band + 1);
@@ -138,13 +161,16 @@ fn bands(directory: &Directory, layout: &Layout, group: &str, planes: &segments:
         };
         let mut array = array(layout, planes, band, part, path);
         let attributes = &mut array.metadata.attributes;
+        let nodata = shared.nodata(directory, band);
         if let Some(text) = &nodata {
             attributes.set("nodata", AttributeValue::Text(text.clone()));
         }
-        for (name, value) in shared.bands.get(band as usize).into_iter().flat_map(|a| &a.0) {
-            attributes.set(name.clone(), value.clone());
+        for (name, value) in [&shared.bands, &shared.pam].into_iter().filter_map(|all| all.get(band as usize)).flat_map(|a| &a.0) {
+            if name != "nodata" {
+                attributes.set(name.clone(), value.clone());
+            }
         }
-        array.metadata.fill_value = fill_value;
+        array.metadata.fill_value = nodata.as_deref().and_then(|text| nodata::parse(text, data_type)).map(|n| n.fill);
         array
     })
     .collect()
@@ -172,7 +198,7 @@ fn array(layout: &Layout, segments: &segments::Segments, band: u64, part: u64, p
         attributes: Attributes::default(),
     };
     let plane = if layout.chunky { 0 } else { band as usize };
-    let manifest: ChunkManifest = segments.planes.get(plane).cloned().unwrap_or_default();
+    let manifest = segments.planes.get(plane).cloned().unwrap_or_default();
     IndexedArray { metadata, manifest }
 }
 
@@ -181,7 +207,7 @@ fn array(layout: &Layout, segments: &segments::Segments, band: u64, part: u64, p
 pub(super) fn alpha(directory: &Directory, layout: &Layout, shared: &Shared, object: &str) -> Option<usize> {
     let last = layout.bands.checked_sub(1)? as usize;
     let fits = matches!(layout.bands, 2 | 4) && layout.samples.parts == 1;
-    let declared = directory.has(tag::GDAL_NODATA) || shared.nodata.as_deref().is_some_and(|n| !n.trim().is_empty());
+    let declared = shared.nodata(directory, 0).is_some();
     if !fits || declared || !matches!(layout.samples.data_type, DataType::UInt8 | DataType::UInt16) {
         return None;
     }

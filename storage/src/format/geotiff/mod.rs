@@ -9,8 +9,10 @@ mod gdal_metadata;
 mod images;
 mod layout;
 pub(crate) mod nodata;
+mod pam;
 mod samples;
 mod segments;
+mod sidecar;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -21,11 +23,12 @@ use async_trait::async_trait;
 
 use self::directory::{Directory, Header};
 use self::field::tag;
-use self::images::{Image, Shared};
+use self::images::{File, Image, Shared};
 use self::layout::Layout;
+use self::sidecar::Sidecars;
 use self::source::Source;
 use super::{Format, IndexedGranule, Refused};
-use crate::object::ObjectReader;
+use crate::object::{ObjectReader, VersionedObject};
 use crate::{Error, Result};
 
 /// TIFF 6.0, BigTIFF and GeoTIFF 1.1.
@@ -43,7 +46,7 @@ impl Format for GeoTiff {
     }
 
     async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule> {
-        index(object).await
+        index(object, sidecar::find(object).await?).await
     }
 }
 
@@ -62,11 +65,17 @@ struct Page<'a> {
     masks: Vec<Image<'a>>,
 }
 
-async fn index(source: &dyn Source) -> Result<IndexedGranule> {
-    let object = source.location();
+/// The directories of one file.
+async fn directories(source: &dyn Source) -> Result<(Header, directory::Directories)> {
     let head = source.read(0..source.size().min(16)).await?;
-    let header = Header::read(&head).ok_or_else(|| Error::data(object, "expected a TIFF header (II or MM, then 42 or 43)"))?;
-    let directories = directory::read_all(source, header).await?;
+    let header = Header::read(&head);
+    let header = header.ok_or_else(|| Error::data(source.location(), "expected a TIFF header (II or MM, then 42 or 43)"))?;
+    Ok((header, directory::read_all(source, header).await?))
+}
+
+async fn index(source: &dyn Source, sidecars: Sidecars) -> Result<IndexedGranule> {
+    let object = source.location();
+    let (header, directories) = directories(source).await?;
     let mut granule = IndexedGranule { format: "tiff".into(), refused: directories.refused, ..Default::default() };
     let Some(first) = directories.main.first() else { return Ok(granule) };
     let described = |t: u16| t > tag::REFERENCE_BLACK_WHITE || matches!(t, tag::IMAGE_DESCRIPTION | tag::SOFTWARE | tag::DATE_TIME);
@@ -77,7 +86,8 @@ async fn index(source: &dyn Source) -> Result<IndexedGranule> {
     if geo.iter().any(|&t| first.has(t)) {
         granule.format = "geotiff".into();
     }
-    let image = |directory, group: String| Image { directory, layout: Layout::of(directory, header, object), group };
+    let file = File { source, number: 0 };
+    let image = |directory, group: String| Image { file, directory, layout: Layout::of(directory, header, object), group };
     let mut pages: Vec<Page> = Vec::new();
     for (i, directory) in directories.main.iter().enumerate() {
         let number = i + 1;
@@ -102,17 +112,46 @@ async fn index(source: &dyn Source) -> Result<IndexedGranule> {
             _ => pages.push(Page { image: sub, overviews: Vec::new(), masks: Vec::new() }),
         }
     }
+    let beside = [(&sidecars.masks, Kind::Mask, "mask"), (&sidecars.overviews, Kind::Overview, "overview")];
+    let mut opened = Vec::new();
+    for (reader, is, what) in beside.into_iter().filter_map(|(reader, is, what)| Some((reader.as_ref()?, is, what))) {
+        let number = granule.object_number(VersionedObject { location: reader.location().into(), version: reader.version().clone() })?;
+        match self::directories(reader).await {
+            Ok((header, directories)) => opened.push((File { source: reader, number }, header, directories.main, is, what)),
+            Err(e) => granule.refused.push(Refused { path: format!("/external_{what}"), reason: e.to_string() }),
+        }
+    }
+    for (file, header, directories, is, what) in &opened {
+        let Some(page) = pages.first_mut() else { break };
+        for (i, directory) in directories.iter().enumerate() {
+            let layout = Layout::of(directory, *header, file.source.location());
+            let image = Image { file: *file, directory, layout, group: format!("/external_{what}_{}", i + 1) };
+            match (*is, kind(directory, file.source.location())) {
+                (Kind::Mask, _) | (_, Kind::Mask) => page.masks.push(image),
+                _ => page.overviews.push(image),
+            }
+        }
+    }
+    let mut pam = sidecars.pam;
     for page in pages {
-        add(source, page, &mut granule);
+        add(page, pam.take(), &mut granule)?;
     }
     Ok(granule)
 }
 
 /// Adds the arrays of a page, of its overviews (largest first; files keep them in any order), and of their masks.
-fn add(source: &dyn Source, mut page: Page<'_>, granule: &mut IndexedGranule) {
-    let (object, group) = (source.location(), page.image.group.clone());
+fn add(mut page: Page<'_>, pam: Option<(String, VersionedObject)>, granule: &mut IndexedGranule) -> Result<()> {
+    let (object, group) = (page.image.file.source.location(), page.image.group.clone());
     let path = if group.is_empty() { "/" } else { &group };
-    let (attributes, shared) = images::describe(page.image.directory, object, path, &mut granule.refused);
+    let (attributes, mut shared) = images::describe(page.image.directory, object, path, &mut granule.refused);
+    if let (Some((xml, version)), Ok(layout)) = (pam, &page.image.layout) {
+        granule.object_number(version)?;
+        let (bands, ignored) = pam::read(&xml, layout.bands as usize);
+        shared.pam = bands;
+        for element in ignored {
+            granule.refused.push(Refused { path: "/".into(), reason: format!("{element} in the .aux.xml beside it is not read") });
+        }
+    }
     match group.as_str() {
         "" => granule.attributes = attributes,
         path => granule.groups.push((path.to_string(), attributes)),
@@ -123,7 +162,7 @@ fn add(source: &dyn Source, mut page: Page<'_>, granule: &mut IndexedGranule) {
     }
     let mut masks = page.masks;
     for image in std::iter::once(&page.image).chain(&page.overviews) {
-        let bands = image.add(source, &shared, granule);
+        let bands = image.add(&shared, granule);
         if let Ok(Layout { samples, bands, .. }) = &image.layout
             && samples.parts > 1
         {
@@ -135,7 +174,7 @@ fn add(source: &dyn Source, mut page: Page<'_>, granule: &mut IndexedGranule) {
         }
         let mask = masks.iter().position(|mask| mask.size().is_some() && mask.size() == image.size());
         let masked = match mask.map(|i| masks.remove(i)) {
-            Some(mask) => mask.add_as_mask(source, &image.group, granule),
+            Some(mask) => mask.add_as_mask(&image.group, granule),
             None => Vec::new(),
         };
         mask_bands(image, &shared, &bands, &masked, object, granule);
@@ -144,6 +183,7 @@ fn add(source: &dyn Source, mut page: Page<'_>, granule: &mut IndexedGranule) {
         let why = mask.layout.as_ref().err().map_or("it has the size of no image".into(), ToString::to_string);
         granule.refused.push(Refused { path: mask.group, reason: format!("a transparency mask that is not applied: {why}") });
     }
+    Ok(())
 }
 
 /// Writes down which array masks which band: that of a mask directory, or else alpha.

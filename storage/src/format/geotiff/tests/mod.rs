@@ -9,6 +9,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::sidecar::Sidecars;
 use super::source::Source;
 use crate::array::{ByteOrder, ChunkRef, DataType, EdgeChunks, Scalar};
 use crate::codec::decode_chunk;
@@ -39,7 +40,7 @@ impl Source for Memory {
 
 fn index(name: &str, bytes: &Bytes) -> Result<IndexedGranule> {
     let memory = Memory { name: name.into(), bytes: bytes.clone() };
-    futures::executor::block_on(super::index(&memory))
+    futures::executor::block_on(super::index(&memory, Sidecars::default()))
 }
 
 /// The cells of an array in C order, as numbers (integers beyond 2^53 are rounded).
