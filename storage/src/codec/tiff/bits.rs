@@ -17,7 +17,7 @@ fn packed_row(row: u32, bits: u8) -> usize {
 }
 
 /// Unpacks rows of `row` samples of `bits` bits (1 to 63) to little-endian integers of `element` bytes (1, 2, 4 or 8).
-pub(super) fn undo(input: &[u8], output: &mut [u8], row: u32, bits: u8, element: u8, signed: bool, order: ByteOrder) -> Result<usize> {
+pub(super) fn undo(input: &[u8], output: &mut [u8], row: u32, bits: u8, element: u8, signed: bool) -> Result<usize> {
     if !(1..64).contains(&bits) || !matches!(element, 1 | 2 | 4 | 8) || bits > element * 8 || row == 0 {
         return Err(damaged(format!("bits: samples of {bits} bits in {element} bytes")));
     }
@@ -28,10 +28,6 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], row: u32, bits: u8, element:
         if bits == 1 && !signed && size == 1 {
             for (eight, byte) in to.chunks_mut(8).zip(from) {
                 eight.iter_mut().enumerate().for_each(|(i, o)| *o = byte >> (7 - i) & 1);
-            }
-        } else if bits.is_multiple_of(8) {
-            for (cell, bytes) in to.chunks_exact_mut(size).zip(from.chunks_exact(usize::from(bits / 8))) {
-                put(cell, whole_bytes(bytes, order), bits, signed);
             }
         } else {
             most_significant_first(from, to, bits, size, signed);
@@ -103,39 +99,26 @@ mod tests {
             for (signed, row) in [(false, 1u32), (false, 7), (true, 5)] {
                 let mask = u64::MAX >> (64 - bits);
                 let values: Vec<u64> = (0..row as u64 * 3).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 3) & mask).collect();
-                for order in [ByteOrder::Little, ByteOrder::Big] {
-                    let mut packed = Vec::new();
-                    for r in values.chunks(row as usize) {
-                        if bits % 8 == 0 {
-                            for v in r {
-                                let bytes = v.to_le_bytes();
-                                let used = &bytes[..usize::from(bits / 8)];
-                                match order {
-                                    ByteOrder::Little => packed.extend(used),
-                                    ByteOrder::Big => packed.extend(used.iter().rev()),
-                                }
-                            }
-                            continue;
-                        }
-                        let all: String = r.iter().map(|v| format!("{v:0width$b}", width = bits.into())).collect();
-                        for byte in all.as_bytes().chunks(8) {
-                            let text = format!("{:0<8}", std::str::from_utf8(byte).unwrap());
-                            packed.push(u8::from_str_radix(&text, 2).unwrap());
-                        }
+                let mut packed = Vec::new();
+                for r in values.chunks(row as usize) {
+                    let all: String = r.iter().map(|v| format!("{v:0width$b}", width = bits.into())).collect();
+                    for byte in all.as_bytes().chunks(8) {
+                        let text = format!("{:0<8}", std::str::from_utf8(byte).unwrap());
+                        packed.push(u8::from_str_radix(&text, 2).unwrap());
                     }
-                    let mut out = vec![0; values.len() * usize::from(element)];
-                    assert_eq!(packed_len(out.len(), row, bits, element).unwrap(), packed.len());
-                    assert_eq!(undo(&packed, &mut out, row, bits, element, signed, order).unwrap(), out.len());
-                    for (cell, v) in out.chunks(element.into()).zip(&values) {
-                        let negative = signed && v >> (bits - 1) & 1 == 1;
-                        let wanted = if negative { v | !mask } else { *v };
-                        assert_eq!(cell, &wanted.to_le_bytes()[..element.into()], "{bits} bits");
-                    }
+                }
+                let mut out = vec![0; values.len() * usize::from(element)];
+                assert_eq!(packed_len(out.len(), row, bits, element).unwrap(), packed.len());
+                assert_eq!(undo(&packed, &mut out, row, bits, element, signed).unwrap(), out.len());
+                for (cell, v) in out.chunks(element.into()).zip(&values) {
+                    let negative = signed && v >> (bits - 1) & 1 == 1;
+                    let wanted = if negative { v | !mask } else { *v };
+                    assert_eq!(cell, &wanted.to_le_bytes()[..element.into()], "{bits} bits");
                 }
             }
         }
         assert!(packed_len(10, 4, 12, 2).is_err());
-        assert!(undo(&[0; 8], &mut [0; 8], 1, 33, 4, false, ByteOrder::Big).is_err());
+        assert!(undo(&[0; 8], &mut [0; 8], 1, 33, 4, false).is_err());
     }
 
     #[test]

@@ -41,11 +41,10 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], width: u32, samples: u32, da
             return Ok(output.len());
         }
         write(&decoded.pixels, output);
-        if let (Some(mask), Some(nan)) = (&decoded.mask, nan(data_type)) {
+        if let (Some(mask), true) = (&decoded.mask, data_type.is_float()) {
             let pixels = output.chunks_exact_mut(samples as usize * element);
-            for (cells, _) in pixels.zip(mask).filter(|(_, valid)| **valid == 0) {
-                cells.iter_mut().zip(nan.iter().cycle()).for_each(|(to, from)| *to = *from);
-            }
+            // A NaN in either byte order.
+            pixels.zip(mask).filter(|(_, valid)| **valid == 0).for_each(|(cells, _)| cells.fill(0xff));
         }
         Ok(output.len().min(decoded.pixels.len() * element))
     })
@@ -63,14 +62,6 @@ fn lerc_type(data_type: DataType) -> Option<LercType> {
         DataType::Float64 => LercType::F64,
         _ => return None,
     })
-}
-
-fn nan(data_type: DataType) -> Option<Vec<u8>> {
-    match data_type {
-        DataType::Float32 => Some(f32::NAN.to_le_bytes().to_vec()),
-        DataType::Float64 => Some(f64::NAN.to_le_bytes().to_vec()),
-        _ => None,
-    }
 }
 
 fn write(pixels: &PixelData, output: &mut [u8]) {

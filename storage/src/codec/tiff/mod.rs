@@ -46,7 +46,8 @@ pub enum TiffCodec {
         /// Samples a pixel: 3 or 4.
         samples: u32,
     },
-    /// A LERC blob, compression 34887. Undoing it gives samples in little-endian order; floats that it masks become NaN.
+    /// A LERC blob, compression 34887. Undoing it gives samples in little-endian order (of which the file's order may make
+    /// other numbers); floats that it masks become NaN.
     Lerc {
         /// Pixels in a row of the chunk.
         width: u32,
@@ -65,7 +66,7 @@ pub enum TiffCodec {
         /// Which of the codes.
         code: FaxCode,
     },
-    /// Samples of 1 to 63 bits packed into rows that are padded to whole bytes. Undoing it gives little-endian integers.
+    /// Samples of 1 to 63 bits, most significant first, packed into rows that are padded to whole bytes. Undoing it gives little-endian integers.
     Bits {
         /// Samples in a row of the chunk.
         row: u32,
@@ -75,8 +76,6 @@ pub enum TiffCodec {
         element: u8,
         /// The highest bit is a sign.
         signed: bool,
-        /// Order of the bytes of samples of whole bytes; others begin with their most significant bit.
-        order: ByteOrder,
     },
     /// Floats of 24 bits: a sign, 7 bits of exponent, 16 of fraction. Undoing it gives little-endian `float32`.
     Float24 {
@@ -148,7 +147,7 @@ impl TiffCodec {
             TiffCodec::Webp { width, samples } => webp::undo(input, output, *width, *samples),
             TiffCodec::Lerc { width, samples, data_type, alpha } => lerc::undo(input, output, *width, *samples, *data_type, *alpha),
             TiffCodec::Fax { width, code } => fax::undo(input, output, *width, *code),
-            TiffCodec::Bits { row, bits, element, signed, order } => bits::undo(input, output, *row, *bits, *element, *signed, *order),
+            TiffCodec::Bits { row, bits, element, signed } => bits::undo(input, output, *row, *bits, *element, *signed),
             TiffCodec::Float24 { order } => Ok(bits::float24(input, output, *order)),
             TiffCodec::ReverseBits => {
                 output.iter_mut().zip(input).for_each(|(o, b)| *o = b.reverse_bits());

@@ -39,7 +39,7 @@ pub fn describe(granule: &IndexedGranule) -> Result<Described> {
     if granule.refused.iter().any(|r| r.reason.starts_with("a transparency mask")) {
         warnings.push("a transparency mask is not applied: masked cells have the stored values".into());
     }
-    let first = granule.array("/band_1").or(granule.array("/band_1/real")).map(|a| a.metadata.shape.clone());
+    let first = granule.array("/band_1").or(granule.array("/band_1.real")).map(|a| a.metadata.shape.clone());
     let (mut arrays, mut other_grids) = (Vec::new(), 0);
     for (number, array) in granule.arrays.iter().enumerate() {
         match place(&array.metadata.path) {
@@ -65,6 +65,13 @@ pub fn describe(granule: &IndexedGranule) -> Result<Described> {
         .collect();
     let overviews = overviews(granule, placement, &keys);
     Ok(Described { variables, attributes, warnings, overviews })
+}
+
+/// The CRS that the geo keys among some attributes define, and why there is none.
+#[cfg(test)]
+pub(crate) fn crs_of(attributes: &Attributes) -> (Option<String>, Vec<String>) {
+    let mut warnings = Vec::new();
+    (crs(&GeoKeys::of(attributes), &mut warnings), warnings)
 }
 
 /// The attributes of a band; those of a rotated one tell its transform, as GDAL and rioxarray name it.

@@ -59,7 +59,7 @@ pub(super) fn of(directory: &Directory, object: &str, segment: Segment) -> Resul
             _ => {
                 let (bits, element) = (samples.bits as u8, samples.element() as u8);
                 let signed = !samples.data_type.is_unsigned();
-                TiffCodec::Bits { row, bits, element, signed, order }
+                TiffCodec::Bits { row, bits, element, signed }
             }
         }));
     }
@@ -165,7 +165,7 @@ fn lerc(directory: &Directory, object: &str, segment: Segment, coding: &mut Codi
     }
     let extra = directory.unsigned(object, tag::EXTRA_SAMPLES)?.unwrap_or_default();
     let alpha = extra.last() == Some(&2) && in_a_pixel > 1;
-    coding.byte_order = ByteOrder::Little;
+    // The blob's numbers have the file's byte order: libtiff turns samples around before it encodes them.
     let (width, in_a_pixel) = (width as u32, in_a_pixel as u32);
     coding.codecs.push(Codec::Tiff(TiffCodec::Lerc { width, samples: in_a_pixel, data_type: samples.data_type, alpha }));
     let parameters = directory.unsigned(object, tag::LERC_PARAMETERS)?.unwrap_or_default();

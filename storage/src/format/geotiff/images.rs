@@ -156,8 +156,8 @@ fn bands(directory: &Directory, layout: &Layout, group: &str, planes: &segments:
         let path = format!("{group}/band_{}", band + 1);
         let path = match (parts, part) {
             (1, _) => path,
-            (_, 0) => format!("{path}/real"),
-            _ => format!("{path}/imag"),
+            (_, 0) => format!("{path}.real"),
+            _ => format!("{path}.imag"),
         };
         let mut array = array(layout, planes, band, part, path);
         let attributes = &mut array.metadata.attributes;

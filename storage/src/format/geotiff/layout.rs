@@ -46,7 +46,7 @@ impl Layout {
         if bands == 0 || bands > u64::from(u16::MAX) {
             return Err(Error::data(object, format!("SamplesPerPixel: expected 1 to {}, found {bands}", u16::MAX)));
         }
-        let samples = Samples::of(directory, object)?;
+        let samples = Samples::of(directory, header.order, object)?;
         let chunky = match first(tag::PLANAR_CONFIGURATION)?.unwrap_or(1) {
             1 => true,
             // Separate planes of one sample are the same thing.

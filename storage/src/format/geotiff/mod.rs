@@ -1,6 +1,6 @@
 //! GeoTIFF and TIFF: directories to arrays. Bands of the first image are `/band_1` ..., of its overviews
 //! `/overview_1/band_1` ... (largest first), of further pages `/page_2/band_1` ..., each with its `mask` where it has one; complex
-//! bands are two arrays (`/band_1/real`, `/band_1/imag`). Geo tags become attributes that `convention::geokeys` reads.
+//! bands are two arrays (`/band_1.real`, `/band_1.imag`). Geo tags become attributes that `convention::geokeys` reads.
 
 mod compression;
 mod directory;
@@ -112,7 +112,11 @@ async fn index(source: &dyn Source, sidecars: Sidecars) -> Result<IndexedGranule
             _ => pages.push(Page { image: sub, overviews: Vec::new(), masks: Vec::new() }),
         }
     }
-    let beside = [(&sidecars.masks, Kind::Mask, "mask"), (&sidecars.overviews, Kind::Overview, "overview")];
+    let beside = [
+        (&sidecars.masks, Kind::Mask, "mask"),
+        (&sidecars.overview_masks, Kind::Mask, "overview_mask"),
+        (&sidecars.overviews, Kind::Overview, "overview"),
+    ];
     let mut opened = Vec::new();
     for (reader, is, what) in beside.into_iter().filter_map(|(reader, is, what)| Some((reader.as_ref()?, is, what))) {
         let number = granule.object_number(VersionedObject { location: reader.location().into(), version: reader.version().clone() })?;
@@ -168,7 +172,7 @@ fn add(mut page: Page<'_>, pam: Option<(String, VersionedObject)>, granule: &mut
         {
             for band in 1..=*bands {
                 let path = format!("{}/band_{band}", image.group);
-                let reason = format!("complex samples are read as two arrays, {path}/real and {path}/imag");
+                let reason = format!("complex samples are read as two arrays, {path}.real and {path}.imag");
                 granule.refused.push(Refused { path, reason });
             }
         }

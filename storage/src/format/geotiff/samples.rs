@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::field::tag;
-use crate::array::DataType;
+use crate::array::{ByteOrder, DataType};
 use crate::{Error, Result};
 
 /// How samples are stored.
@@ -30,7 +30,10 @@ pub(super) struct Samples {
 
 impl Samples {
     /// Reads BitsPerSample and SampleFormat. Integers of other widths become the next wider type, as GDAL reads them.
-    pub(super) fn of(directory: &Directory, object: &str) -> Result<Samples> {
+    ///
+    /// Packed integers begin with their most significant bit, whatever the file's byte order is; where readers differ (24 bits in
+    /// big-endian files, longer whole bytes) they are refused.
+    pub(super) fn of(directory: &Directory, order: ByteOrder, object: &str) -> Result<Samples> {
         let bits = same_for_all(directory, object, tag::BITS_PER_SAMPLE, 1)?;
         let format = same_for_all(directory, object, tag::SAMPLE_FORMAT, 1)?;
         let refused = || Error::unsupported(object, format!("BitsPerSample = {bits} with SampleFormat = {format}"));
@@ -55,6 +58,10 @@ impl Samples {
             (6, 32) => complex(DataType::Float16),
             (6, 64) => complex(DataType::Float32),
             (6, 128) => complex(DataType::Float64),
+            (1 | 2 | 4, 24) if order == ByteOrder::Big => {
+                Err(Error::unsupported(object, "BitsPerSample = 24 of integers in a big-endian file"))
+            }
+            (1 | 2 | 4, 40 | 48 | 56) => Err(refused()),
             (1 | 2 | 4, 1..64) => {
                 let data_type = match (format == 2, bits) {
                     (false, ..8) => DataType::UInt8,

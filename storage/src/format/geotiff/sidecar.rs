@@ -11,13 +11,15 @@ const LARGEST_XML: u64 = 16 << 20;
 pub(super) struct Sidecars {
     /// `scene.tif.msk`: masks of the image and, maybe, of its overviews.
     pub(super) masks: Option<ObjectReader>,
+    /// `scene.tif.msk.ovr`: masks of its overviews.
+    pub(super) overview_masks: Option<ObjectReader>,
     /// `scene.tif.ovr`: overviews.
     pub(super) overviews: Option<ObjectReader>,
     /// `scene.tif.aux.xml`, and its version.
     pub(super) pam: Option<(String, VersionedObject)>,
 }
 
-/// Looks for the three. What may not be read there is as if it were not there; other failures are errors: a mask that is
+/// Looks for them. What may not be read there is as if it were not there; other failures are errors: a mask that is
 /// overlooked would make wrong values.
 pub(super) async fn find(object: &ObjectReader) -> Result<Sidecars> {
     // A URL with a query names one object only.
@@ -25,7 +27,12 @@ pub(super) async fn find(object: &ObjectReader) -> Result<Sidecars> {
         return Ok(Sidecars::default());
     }
     let (masks, overviews, pam) = futures::join!(open(object, ".msk"), open(object, ".ovr"), pam(object));
-    Ok(Sidecars { masks: masks?, overviews: overviews?, pam: pam? })
+    let masks = masks?;
+    let overview_masks = match &masks {
+        Some(mask) => open(mask, ".ovr").await?,
+        None => None,
+    };
+    Ok(Sidecars { masks, overview_masks, overviews: overviews?, pam: pam? })
 }
 
 async fn open(object: &ObjectReader, suffix: &str) -> Result<Option<ObjectReader>> {

@@ -1,5 +1,6 @@
 //! GeoTIFF against GDAL: our own fixtures, real files, broken files. Here: bytes in memory as objects, whole arrays.
 
+mod codecs;
 mod fixtures;
 mod hand_made;
 mod real_files;

@@ -50,7 +50,7 @@ fn differences(bytes: &Bytes, granule: &IndexedGranule, oracle: &Value) -> Vec<S
         expect("offset", variable.encoding.offset.to_string(), raster["offsets"][b].as_f64().unwrap().to_string());
         if b == 0 {
             let epsg = raster["crs"]["epsg"].as_u64().map(|n| format!("EPSG:{n}"));
-            // What has no code is WKT; scratch comparisons with GDAL's own are in the corpus.
+            // What has no code is WKT (see the fixtures for what it says).
             let code = variable.crs.clone().filter(|crs| crs.starts_with("EPSG:") && !crs.contains(" with "));
             expect("crs", format!("{code:?}"), format!("{epsg:?}"));
             expect("has a CRS", variable.crs.is_some().to_string(), raster["crs"]["wkt"].is_string().to_string());
@@ -122,7 +122,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("rgbsmall_cmyk.tif", "GDAL turns CMYK into RGBA; here bands are the stored samples"),
     ("albers_equal_area.tif", "GDAL finds the EPSG code of a CRS that the file defines by parameters"),
     ("polar_stereographic_variant_a.tif", "GDAL finds the EPSG code of a CRS that the file defines by parameters"),
-    ("epsg26711_3855_geotiff1_1.tif", "a compound CRS: here its horizontal part"),
+    ("epsg26711_3855_geotiff1_1.tif", "a compound CRS, EPSG:26711+3855, has no code of its own in GDAL"),
+    ("GeogAngularUnitsGeoKey_9114.tif", "a datum by code only, whose ellipsoid the keys do not tell"),
 ];
 
 #[test]
