@@ -84,7 +84,7 @@ impl RemoteObject {
         }
         if let Some(beside) = stands_beside(name) {
             let folder = object_store::path::Path::parse(format!("{}/{beside}", self.key)).map_err(|e| Error::Internal(e.to_string()))?;
-            if !self.client.list(Some(&folder)).next().await.is_some_and(|first| first.is_ok()) {
+            if self.client.list(Some(&folder)).next().await.is_none_or(|first| first.is_err()) {
                 return Ok(None);
             }
         }

@@ -15,7 +15,7 @@ U = h5s.UNLIMITED
 
 def sources():
     for k in range(4):
-        with h5py.File(f'part{k}.h5', 'w') as f:
+        with h5py.File(f'part{k}.h5', 'w', libver=('v110', 'v110')) as f:
             f['plain'] = np.arange(12, dtype='i4').reshape(3, 4) + 100 * k
             f.create_dataset('chunked', data=np.arange(24, dtype='>i2').reshape(4, 6) + 100 * k, chunks=(2, 3), compression='gzip', shuffle=True)
             f.create_dataset('frames', data=np.arange(2 * 4 * 4, dtype='u2').reshape(2, 4, 4) + 1000 * k, chunks=(1, 4, 4), compression='gzip', maxshape=(None, 4, 4))
@@ -64,6 +64,7 @@ def virtual(name, libver):
         put('nested_tiles', (4, 12), '>i2', [(np.s_[:], '.', 'tiles', (8, 12), np.s_[4:8])])
         put('nested_gaps', (9, 4), 'i4', [(np.s_[:], '.', 'gaps', (15, 4), np.s_[6:15])], fill=-1)
         put('beyond', (3, 4), 'i4', [(np.s_[:], P[0], 'plain', (9, 4), np.s_[2:5])], fill=-1)
+        put('selfish', (2, 2), 'i4', [(0, '.', 'selfish', (2, 2), np.s_[1])])
         put('grown_frames', (8, 4, 4), 'u2', [(slice(2 * k, 2 * k + 2), P[k], 'frames', (2, 4, 4), None) for k in range(4)], maxshape=(None, 4, 4))
         p = h5p.create(h5p.DATASET_CREATE); v = h5s.create_simple((2, 4, 4), (U, 4, 4)); v.select_hyperslab((0, 0, 0), (U, 1, 1), (2, 4, 4), (2, 4, 4))
         s = h5s.create_simple((2, 4, 4), (U, 4, 4)); s.select_all()
@@ -76,7 +77,7 @@ def virtual(name, libver):
 
 
 def links():
-    with h5py.File('below/more.h5', 'w') as f:
+    with h5py.File('below/more.h5', 'w', libver=('v110', 'v110')) as f:
         f['deep/x'] = np.arange(5.0); f['deep/x'].make_scale('x'); f['deep/v'] = np.arange(5, dtype='i2'); f['deep/v'].dims[0].attach_scale(f['deep/x'])
         f['deep'].attrs['note'] = 'from below'; f['deep/back'] = h5py.ExternalLink('../links.h5', '/'); f['soft'] = h5py.SoftLink('/deep/v')
         f['text'] = ['a', 'bc']
@@ -108,6 +109,7 @@ def truth(name):
             a = d[()]
             for n in a.dtype.names or ['']: out[f'/{p}.{n}' if n else '/' + p] = {'shape': list(d.shape), 'values': [x.decode() if isinstance(x, bytes) else x for x in (a[n] if n else a).ravel().tolist()]}
         for k in f:
+            if k == 'selfish': out['/selfish'] = {'refused': True}; continue     # its own source
             try: o = f[k]
             except Exception: out['/' + k] = {'refused': True}; continue
             if isinstance(o, h5py.Group):

@@ -6,12 +6,14 @@ A member `x` of the compound data set `/c` is the column `/c.x`; elements of arr
 numbers have the columns `.r` and `.i`. Numbers of odd precision are read by HDF5's own conversion to 64 bits. `null` is a
 missing text.
 """
-import json, os, shutil
+import ctypes, glob, json, os, shutil
 import h5py, netCDF4, numpy as np
-from h5py import h5d, h5p, h5s, h5t
+from h5py import h5d, h5f, h5p, h5s, h5t
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 TEXT = h5py.string_dtype()
+# libhdf5 itself, for what h5py does not wrap.
+LIB = ctypes.CDLL((glob.glob(os.path.join(os.path.dirname(h5py.__file__), '..', 'h5py.libs', 'libhdf5-*.so*')) or ['libhdf5.so'])[0])
 
 
 def raw(g, name, t, values, space=None, dcpl=None, memory=None):
@@ -212,7 +214,11 @@ if __name__ == '__main__':
     found = {}
     for name, libver in ('earliest.h5', 'earliest'), ('latest.h5', 'latest'):
         odd = {}
-        with h5py.File(name, 'w', libver=libver) as f:
+        # Small nodes in B-trees of chunks, which need version 1 of the superblock.
+        fcpl, fapl = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
+        if libver == 'earliest': assert LIB.H5Pset_istore_k(ctypes.c_int64(fcpl.id), ctypes.c_uint(1)) >= 0
+        else: fapl.set_libver_bounds(h5f.LIBVER_LATEST, h5f.LIBVER_LATEST)
+        with h5py.File(h5f.create(name.encode(), h5f.ACC_TRUNC, fcpl=fcpl, fapl=fapl)) as f:
             numbers(f, odd); texts(f); compounds(f); arrays(f); other(f)
         found[name] = truth(name, odd)
     netcdf()

@@ -195,7 +195,7 @@ fn grid_mapping(projection: &str, parameters: &[f64], zone: Option<f64>, spheroi
         ("GCTP_GEO" | "GCTP_UTM", ..) => None,
         (_, a, _) if a <= 0.0 => None,
         ("GCTP_SNSOID" | "GCTP_LAMAZ", a, _) => Some((a, a)),
-        (_, a, b) if b == 0.0 => Some((a, a)),
+        (_, a, 0.0) => Some((a, a)),
         (_, a, squared) if squared < 1.0 => Some((a, a * (1.0 - squared).sqrt())),
         (_, a, b) => Some((a, b)),
     };

@@ -54,9 +54,10 @@ fn damaged_files_never_panic_or_hang() {
         random ^= random << 17;
         (random % n as u64) as usize
     };
-    let folder = workspace().join("tests/corpus/hdf5");
+    let folders = ["hdf5", "hdf5_types", "hdf5_links"].map(|name| files_below(&workspace().join("tests/corpus").join(name)));
+    let hdf5 = |p: &&PathBuf| matches!(p.extension().and_then(|e| e.to_str()), Some("h5" | "nc"));
     let (mut runs, mut read) = (0, 0);
-    for path in files_below(&folder).iter().filter(|p: &&PathBuf| !matches!(p.extension().and_then(|e| e.to_str()), Some("py" | "json"))) {
+    for path in folders.iter().flatten().filter(hdf5) {
         let whole = std::fs::read(Path::new(path)).unwrap();
         for round in 0..60 {
             let mut bytes = whole.clone();
