@@ -172,9 +172,11 @@ pub(super) fn place(dataset: &Dataset, layout: &[u8], stored: &StoredType, fill:
         check(&part.source, stored, &kind, fill)?;
         let place = &part.source.data.place;
         if place.edge != edge || place.codecs != codecs {
-            return Err(
-                format!("virtual data set whose sources {} and {} are not stored alike", first.source.name, part.source.name).into()
-            );
+            let one = |p: &Part| {
+                let codecs: Vec<&str> = p.source.data.place.codecs.iter().map(|c| c.name()).collect();
+                format!("{} (chunks {:?}, codecs {codecs:?})", p.source.name, p.chunk_shape())
+            };
+            return Err(format!("virtual data set whose sources {} and {} are not stored alike", one(first), one(part)).into());
         }
     }
     let chunk_shape = match edge {
