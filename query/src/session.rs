@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -100,10 +101,14 @@ impl Engine {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(internal)?;
         let mut rules = optimizer::rules();
         rules.extend(PhysicalOptimizer::new().rules);
+        // count(DISTINCT v) stays one aggregate, so that it can run dense; as two, the inner one would be keyed by values.
+        let mut logical = Optimizer::new().rules;
+        logical.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_optimizer_rules(logical)
             .with_physical_optimizer_rules(rules)
             .build();
         state.register_expr_planner(Arc::new(CubeArithmetic)).map_err(internal)?;

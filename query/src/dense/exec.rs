@@ -135,12 +135,13 @@ impl CubeExec {
         }
         if let Some(reduction) = &plan.reduction {
             let names: Vec<&str> = reduction.schema.fields().iter().map(|f| f.name().as_str()).collect();
-            let (keys, values) = names.split_at(reduction.groups.keys.len());
+            let (keys, values) = names.split_at(reduction.keys());
             text += &format!(
-                ", dense reduce=[{}] by=[{}] groups={} split={}",
+                ", dense reduce=[{}] by=[{}] groups={}{} split={}",
                 values.join(", "),
                 keys.join(", "),
                 reduction.groups.len(),
+                if reduction.joint.is_some() { " for each value met" } else { "" },
                 if reduction.split == Split::Output { "output" } else { "input" },
             );
         }

@@ -19,7 +19,7 @@ use graticule_storage::read::{Fetched, Reader, Tile, TileMetrics, TileRequest};
 use super::exec::LeafPlan;
 use super::program::Cells;
 use super::reduce::kernel::CellMap;
-use super::reduce::{Accumulators, Block, Reduction, Split, selected_rows};
+use super::reduce::{Accumulators, Block, JointGroups, Reduction, Split, selected_rows};
 use super::tiles::TileRef;
 
 /// Tiles in flight in one partition: one is computed while the next is fetched.
@@ -235,14 +235,14 @@ impl Worker {
                     let (w, r, b) = (worker.clone(), reduction.clone(), block.clone());
                     let (accumulators, done) = on_cpu(&worker.plan.reader, move || {
                         if let Some((i, (bytes, reserved))) = piece {
-                            w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
+                            w.reduce_tile(&r, &b, i, bytes, None, &mut accumulators)?;
                             drop(reserved);
                         }
                         if !last {
                             return Ok((Some(accumulators), None));
                         }
                         let _timer = w.measures.compute_time.timer();
-                        let cells = r.finish(&b, accumulators)?;
+                        let cells = r.finish(&b, None, accumulators)?;
                         Ok((None, Some(w.output(&r, &b, cells, rows)?)))
                     })
                     .await?;
@@ -265,7 +265,8 @@ impl Worker {
         let rows = self.context.session_config().batch_size().max(1);
         let job = async move {
             let block = Arc::new(grid.block(&reduction.groups, &self.plan.tiles, 0));
-            let (mut accumulators, _held) = self.begin(&reduction, &block)?;
+            let (mut accumulators, held) = self.begin(&reduction, &block)?;
+            let mut joint = reduction.joint.clone().map(JointGroups::new).transpose()?;
             let worker = self.clone();
             let of = block.clone();
             let mut fetched = stream::iter(taken(units, block.tiles()))
@@ -278,28 +279,33 @@ impl Worker {
             while let Some(next) = fetched.next().await {
                 let (i, (bytes, reserved)) = next?;
                 let (w, r, b) = (self.clone(), reduction.clone(), block.clone());
-                accumulators = on_cpu(&self.plan.reader, move || {
-                    w.reduce_tile(&r, &b, i, bytes, &mut accumulators)?;
+                (accumulators, joint) = on_cpu(&self.plan.reader, move || {
+                    w.reduce_tile(&r, &b, i, bytes, joint.as_mut(), &mut accumulators)?;
                     drop(reserved);
-                    Ok(accumulators)
+                    Ok((accumulators, joint))
                 })
                 .await?;
+                if let Some(joint) = &joint {
+                    let groups = block.groups().saturating_mul(joint.len());
+                    held.try_resize(Accumulators::bytes(&reduction.aggregates, groups).saturating_add(joint.bytes()))?;
+                }
             }
-            let cells = reduction.finish(&block, accumulators)?;
+            let cells = reduction.finish(&block, joint.as_ref(), accumulators)?;
             self.output(&reduction, &block, cells, rows)
         };
         stream::once(job).map_ok(|batches| stream::iter(batches.into_iter().map(Ok))).try_flatten().boxed()
     }
 
     fn begin(&self, reduction: &Reduction, block: &Block) -> Result<(Accumulators, MemoryReservation)> {
-        let groups = block.groups();
+        // Those of joint keys come as their values are met.
+        let groups = if reduction.joint.is_some() { 0 } else { block.groups() };
         let ranked: usize = reduction.aggregates.iter().map(|a| a.cell_bytes()).sum();
         let cells = if ranked > 0 { block.cells_per_group(&reduction.groups, &self.plan.tiles) } else { vec![] };
         let of_cells = cells.iter().sum::<usize>().saturating_mul(ranked).saturating_add(cells.len().saturating_mul(size_of::<usize>()));
         let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups).saturating_add(of_cells))?;
         // An axis of which nothing is seen leaves every group without cells.
-        let gaps = self.plan.program.masks() || reduction.groups.is_joint() || self.plan.tiles.len() == 0;
-        let sparse = gaps && !reduction.groups.keys.is_empty();
+        let gaps = self.plan.program.masks() || reduction.groups.has_gaps() || self.plan.tiles.len() == 0 || reduction.joint.is_some();
+        let sparse = gaps && reduction.keys() > 0;
         let mut accumulators = Accumulators::new(&reduction.aggregates, groups, sparse)?;
         if ranked > 0 {
             accumulators.expect(&cells);
@@ -317,12 +323,26 @@ impl Worker {
         task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
     }
 
-    fn reduce_tile(&self, reduction: &Reduction, block: &Block, i: usize, fetched: Fetched, into: &mut Accumulators) -> Result<()> {
+    fn reduce_tile(
+        &self,
+        reduction: &Reduction,
+        block: &Block,
+        i: usize,
+        fetched: Fetched,
+        joint: Option<&mut JointGroups>,
+        into: &mut Accumulators,
+    ) -> Result<()> {
         let tile = block.tile(&self.plan.tiles, i);
         let read = self.decode(fetched)?;
         let _timer = self.measures.compute_time.timer();
         let cells = self.plan.program.run(&self.plan.view, &tile, read)?;
-        let map = CellMap::new(&block.contributions(&reduction.groups, &tile));
+        let mut contributions = block.contributions(&reduction.groups, &tile);
+        if let Some(joint) = joint {
+            let view: Vec<_> = tile.segments.iter().map(|s| s.view.clone()).collect();
+            contributions = joint.contributions(&view, &cells, contributions, block.groups())?;
+            into.resize(block.groups() * joint.len());
+        }
+        let map = CellMap::new(&contributions);
         into.update(&reduction.aggregates, &cells, &map)
     }
 

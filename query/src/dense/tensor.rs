@@ -159,7 +159,7 @@ fn one_list(values: ArrayRef, nullable: bool) -> ArrayRef {
 }
 
 /// C-order numbers of the cells of a box that are first along every axis not in `dims`.
-fn first_along_others(shape: &[u64], dims: &[usize]) -> UInt32Array {
+pub(crate) fn first_along_others(shape: &[u64], dims: &[usize]) -> UInt32Array {
     let mut numbers = vec![0u32];
     for (d, &n) in shape.iter().enumerate() {
         let count = if dims.contains(&d) { n as u32 } else { 1.min(n as u32) };

@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -20,9 +21,9 @@ use super::absorb::absorb;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Derived, Program};
-use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, Reduction, Split};
+use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, JointKey, Reduction, Split};
 use crate::dense::tiles::TileGrid;
-use crate::view::View;
+use crate::view::{CubeColumn, View};
 
 /// Groups above which no partition keeps all of them.
 const ALL_GROUPS: usize = 1 << 20;
@@ -104,6 +105,9 @@ fn finish(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Arc<dyn E
     }
     let leaf = aggregate.input().downcast_ref::<CubeExec>().ok_or("not over a leaf")?;
     let reduction = leaf.plan.reduction.as_ref().filter(|r| r.split == Split::Input).ok_or("not over a partial reduction")?;
+    if reduction.joint.is_some() {
+        return Err("groups are known when they are read: states are merged".into());
+    }
     let blocks = BlockGrid::new(&reduction.groups, &leaf.plan.tiles);
     if blocks.len() < 2 * leaf.plan.partitions && reduction.groups.len() <= ALL_GROUPS {
         return Err("few groups: states are merged".into());
@@ -178,14 +182,20 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
     let mut keys = Vec::new();
     for (expr, name) in group_by.expr() {
         let lowered = plan.program.lower(expr).map_err(|e| e.to_string())?;
-        keys.push(axis_key(&plan.view, &plan.program, &lowered, name)?);
+        keys.push((axis_key(&plan.view, &plan.program, &lowered, name), lowered, name));
     }
+    let mut joint = joint_key(plan, &keys)?;
+    let inside = |axis: usize| joint.as_ref().is_some_and(|j| j.axes.contains(&axis));
+    let keys: Vec<AxisKey> = keys.into_iter().filter_map(|(key, ..)| key.ok()).filter(|key| !inside(key.axis)).collect();
     let schema = aggregate.input_schema();
     let mut aggregates = Vec::new();
     for (expr, filter) in aggregate.aggr_expr().iter().zip(aggregate.filter_expr()) {
         aggregates.push(Aggregate::of(expr, filter.as_ref(), &schema)?);
     }
-    let program = narrowed(&plan.view, &plan.program, &mut aggregates)?;
+    if joint.is_some() && (split == Split::Output || is_ranked(&aggregates)) {
+        return Err("a group key of several axes, or of values, has no dense form with aggregates that need whole groups".into());
+    }
+    let program = narrowed(&plan.view, &plan.program, &mut aggregates, joint.as_mut())?;
     let groups = Arc::new(GroupSpace { keys });
     let cell_bytes = aggregates.iter().map(Aggregate::cell_bytes).sum();
     let (split, tiles, blocks) = if cell_bytes > 0 {
@@ -200,7 +210,8 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
         };
         (split, tiles, blocks)
     };
-    let reduction = Some(Arc::new(Reduction { groups, aggregates, split, schema: output, after: vec![] }));
+    let joint = joint.map(Arc::new);
+    let reduction = Some(Arc::new(Reduction { groups, joint, aggregates, split, schema: output, after: vec![] }));
     Ok(LeafPlan { program, reduction, tiles: Arc::new(tiles), blocks: Some(Arc::new(blocks)), ..(**plan).clone() })
 }
 
@@ -226,8 +237,46 @@ fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: 
     AxisKey::new(axis, expr.downcast_ref::<Column>().is_some(), values).map_err(|e| e.to_string())
 }
 
-/// The program that reads only what masks and aggregates need; the aggregates' expressions are rewritten to it.
-fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate]) -> Result<Program, String> {
+/// A key of GROUP BY: as a function of one axis or why it is none, over the columns read, and its name.
+type Key<'a> = (Result<AxisKey, String>, Arc<dyn PhysicalExpr>, &'a String);
+
+/// The keys that are not functions of one axis each, as one over the columns read, with those of the same axes; `None` when
+/// there is none. An error when they depend on all axes: then they are not known for many cells at a time.
+fn joint_key(plan: &LeafPlan, keys: &[Key<'_>]) -> Result<Option<JointKey>, String> {
+    let cube = &plan.view.cube;
+    let mut axes = Vec::new();
+    for (_, expr, name) in keys.iter().filter(|(key, ..)| key.is_err()) {
+        let columns = collect_columns(expr);
+        if columns.is_empty() || is_volatile(expr) {
+            return Err(format!("the group key {name} depends on no axis"));
+        }
+        for column in columns {
+            match plan.program.columns.get(column.index()) {
+                Some(CubeColumn::Variable(v)) => axes.extend(&cube.variables[*v].axes),
+                _ => axes.extend(plan.program.axis_of(column.index())),
+            }
+        }
+    }
+    let Some((Err(why), ..)) = keys.iter().find(|(key, ..)| key.is_err()) else { return Ok(None) };
+    axes.sort_unstable();
+    axes.dedup();
+    let left = (0..plan.view.axes.len()).any(|a| !axes.contains(&a) && plan.view.axes[a].len() > 1);
+    if !left {
+        return Err(format!("{why}, and so on every axis"));
+    }
+    let mut joint = JointKey { axes, exprs: vec![], types: vec![], places: vec![] };
+    for (place, (key, expr, _)) in keys.iter().enumerate() {
+        if key.as_ref().map_or(true, |key| joint.axes.contains(&key.axis)) {
+            joint.types.push(expr.data_type(&plan.program.read_schema).map_err(|e| e.to_string())?);
+            joint.exprs.push(expr.clone());
+            joint.places.push(place);
+        }
+    }
+    Ok(Some(joint))
+}
+
+/// The program that reads only what masks, joint keys and aggregates need; their expressions are rewritten to it.
+fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate], joint: Option<&mut JointKey>) -> Result<Program, String> {
     let failed = |e: DataFusionError| e.to_string();
     let mut full = program.clone();
     let mut wanted = Vec::new();
@@ -245,8 +294,10 @@ fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate]) -> Res
             aggregate.grouped = Some(grouped);
         }
     }
+    wanted.extend(joint.iter().flat_map(|j| j.exprs.iter().cloned()));
     let (narrow, rewritten) = full.narrowed(view, wanted).map_err(failed)?;
-    let slots = aggregates.iter_mut().flat_map(|a| a.arguments.iter_mut().chain(a.filter.iter_mut()));
+    let keys = joint.into_iter().flat_map(|j| j.exprs.iter_mut());
+    let slots = aggregates.iter_mut().flat_map(|a| a.arguments.iter_mut().chain(a.filter.iter_mut())).chain(keys);
     slots.zip(rewritten).for_each(|(slot, expr)| *slot = expr);
     Ok(narrow)
 }

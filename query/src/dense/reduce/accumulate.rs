@@ -12,7 +12,7 @@ use datafusion::physical_expr::expressions::{CastExpr, Literal};
 use super::edge::Edge;
 use super::grouped::{Grouped, is_number};
 use super::ordered::has_words;
-use crate::functions::aggregate::CubeAggregate;
+use crate::functions::aggregate::{CubeAggregate, count_different};
 
 /// An aggregate function with a dense form.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,6 +86,9 @@ impl Aggregate {
         if let Some(ours) = expr.fun().inner().downcast_ref::<CubeAggregate>() {
             return Aggregate::ours(ours, expr, filter, schema);
         }
+        if expr.is_distinct() && name == "count" {
+            return Aggregate::different(expr, filter, schema).map_err(|why| format!("{name}: {why}"));
+        }
         if expr.is_distinct() {
             return refuse("DISTINCT has no dense form");
         }
@@ -157,6 +160,31 @@ impl Aggregate {
             arguments,
             filter: filter.cloned(),
             input: types.into_iter().next().unwrap_or(DataType::Null),
+            output: expr.field().data_type().clone(),
+        })
+    }
+
+    /// `count(DISTINCT v)`.
+    fn different(expr: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>, schema: &Schema) -> Result<Aggregate, String> {
+        let [value] = <[_; 1]>::try_from(expr.expressions()).map_err(|_| "DISTINCT of several columns has no dense form")?;
+        let input = value.data_type(schema).map_err(|e| e.to_string())?;
+        if !has_words(&input) {
+            return Err(format!("DISTINCT of {input} has no dense form"));
+        }
+        let grouped = MakeGrouped {
+            make: count_different(&input).map_err(|e| e.to_string())?,
+            group_bytes: 24,
+            cell_bytes: input.primitive_width().unwrap_or(8),
+            skips_null: true,
+            counts: true,
+        };
+        Ok(Aggregate {
+            function: Function::Grouped,
+            grouped: Some(grouped),
+            edge: None,
+            arguments: vec![value],
+            filter: filter.cloned(),
+            input,
             output: expr.field().data_type().clone(),
         })
     }

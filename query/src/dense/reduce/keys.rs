@@ -61,7 +61,7 @@ impl GroupSpace {
     }
 
     /// True when two keys belong to one axis, so that some groups can have no cells.
-    pub fn is_joint(&self) -> bool {
+    pub fn has_gaps(&self) -> bool {
         self.keys.iter().enumerate().any(|(i, k)| self.keys[..i].iter().any(|l| l.axis == k.axis))
     }
 

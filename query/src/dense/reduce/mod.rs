@@ -8,6 +8,7 @@ mod accumulate;
 mod blocks;
 mod edge;
 pub(crate) mod grouped;
+mod joint;
 pub(crate) mod kernel;
 mod keys;
 pub(crate) mod number;
@@ -25,6 +26,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 pub(crate) use accumulate::Aggregate;
 pub(crate) use blocks::{Block, BlockGrid};
+pub(crate) use joint::{JointGroups, JointKey};
 pub(crate) use keys::{AxisKey, GroupSpace};
 pub(crate) use state::Accumulators;
 
@@ -44,6 +46,9 @@ pub(crate) enum Split {
 pub(crate) struct Reduction {
     /// The groups: keys in `GROUP BY` order, the last one fastest.
     pub groups: Arc<GroupSpace>,
+    /// The keys that are not functions of one axis each; their groups are slower than those of `groups`, and not among them.
+    /// Only with [`Split::Input`].
+    pub joint: Option<Arc<JointKey>>,
     /// What is computed for each group.
     pub aggregates: Vec<Aggregate>,
     /// How the work is shared out.
@@ -67,12 +72,23 @@ impl Reduction {
             Step::Map { exprs, .. } => exprs.iter().collect::<Vec<_>>(),
             Step::Mask(e) => vec![e],
         });
-        self.aggregates.iter().flat_map(|a| a.arguments.iter().chain(a.filter.iter())).chain(steps)
+        let joint = self.joint.iter().flat_map(|j| j.exprs.iter());
+        self.aggregates.iter().flat_map(|a| a.arguments.iter().chain(a.filter.iter())).chain(joint).chain(steps)
+    }
+
+    /// Number of keys.
+    pub fn keys(&self) -> usize {
+        self.groups.keys.len() + self.joint.as_ref().map_or(0, |j| j.places.len())
     }
 
     /// The groups of `block` as cells: keys, states or finals, steps applied. Groups without any cell are masked out.
-    pub fn finish(&self, block: &Block, state: Accumulators) -> Result<Cells> {
+    pub fn finish(&self, block: &Block, joint: Option<&JointGroups>, state: Accumulators) -> Result<Cells> {
         let mut arrays: Vec<ArrayRef> = self.groups.key_columns(block)?;
+        let mut groups = block.groups();
+        if let Some(joint) = joint {
+            arrays = joint.key_columns(arrays, groups)?;
+            groups *= joint.len();
+        }
         let present = state.present();
         for aggregate in state.columns {
             arrays.extend(match self.split {
@@ -80,7 +96,7 @@ impl Reduction {
                 Split::Output => vec![aggregate.into_final()?],
             });
         }
-        let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(block.groups()));
+        let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(groups));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
         run_steps(&self.after, Cells { batch, mask: present })
     }

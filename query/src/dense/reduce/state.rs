@@ -35,6 +35,14 @@ impl Accumulators {
         groups.saturating_mul(aggregates.iter().map(Aggregate::group_bytes).sum::<usize>() + 1)
     }
 
+    /// Makes room for more groups.
+    pub fn resize(&mut self, groups: usize) {
+        self.columns.iter_mut().for_each(|column| column.resize(groups));
+        if let Some(seen) = &mut self.seen {
+            seen.resize(groups, false);
+        }
+    }
+
     /// Says how many cells each group can have at most, before any is added.
     pub fn expect(&mut self, cells: &[usize]) {
         for column in &mut self.columns {
@@ -121,6 +129,26 @@ impl Column {
                 Column::Grouped(state)
             }
         })
+    }
+
+    fn resize(&mut self, n: usize) {
+        match self {
+            Column::Count(counts) => counts.resize(n, 0),
+            Column::SumInt(sums, seen, _) => {
+                sums.resize(n, 0);
+                seen.resize(n, false);
+            }
+            Column::Sum(sums, counts, _) => {
+                sums.resize(n, 0.0);
+                counts.resize(n, 0);
+            }
+            Column::Extreme(state) => state.resize(n),
+            Column::Moments { count, shift, sum, squares, .. } => {
+                count.resize(n, 0);
+                [shift, sum, squares].into_iter().for_each(|v| v.resize(n, 0.0));
+            }
+            Column::Grouped(state) => state.resize(n),
+        }
     }
 
     fn count(&mut self, map: &CellMap, chosen: Option<&BooleanBuffer>) -> Result<()> {
@@ -275,6 +303,8 @@ pub(crate) struct TypedExtreme<T: ArrowPrimitiveType> {
 
 /// Extremes of any number type.
 pub(crate) trait Extreme: Send {
+    /// Makes room for more groups.
+    fn resize(&mut self, groups: usize);
     /// Adds the chosen cells of a tile.
     fn update(&mut self, map: &CellMap, values: &ArrayRef, chosen: Option<&BooleanBuffer>) -> Result<()>;
     /// One value a group; NULL where there is none.
@@ -285,6 +315,11 @@ impl<T: ArrowPrimitiveType> Extreme for TypedExtreme<T>
 where
     T::Native: Number,
 {
+    fn resize(&mut self, groups: usize) {
+        self.best.resize(groups, Default::default());
+        self.seen.resize(groups, false);
+    }
+
     fn update(&mut self, map: &CellMap, values: &ArrayRef, chosen: Option<&BooleanBuffer>) -> Result<()> {
         let Some(values) = values.as_any().downcast_ref::<PrimitiveArray<T>>() else {
             return internal_err!("an extreme of {} is given {}", T::DATA_TYPE, values.data_type());

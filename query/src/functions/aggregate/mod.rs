@@ -77,6 +77,13 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     AGGREGATES.iter().map(of).collect()
 }
 
+/// What makes states of `count(DISTINCT v)` for values of this type, a number or an instant.
+pub(crate) fn count_different(t: &DataType) -> Result<Arc<Make>> {
+    ranked::ranked(Rank::Different, false, t)?;
+    let t = t.clone();
+    Ok(Arc::new(move || ranked::ranked(Rank::Different, false, &t)))
+}
+
 /// One aggregate function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CubeAggregate {

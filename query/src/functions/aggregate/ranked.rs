@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, ListArray, PrimitiveArray};
+use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, ListArray, PrimitiveArray};
 use datafusion::arrow::buffer::{BooleanBuffer, OffsetBuffer};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -28,6 +28,8 @@ pub(super) enum Rank {
     Quantile(f64),
     /// The most frequent value.
     Mode,
+    /// How many different values there are: `count(DISTINCT v)`, where -0 and 0 are two, as in DataFusion's.
+    Different,
 }
 
 impl Rank {
@@ -134,6 +136,7 @@ pub(super) fn output_type(rank: Rank, t: &DataType) -> DataType {
     match rank {
         Rank::Quantile(_) => DataType::Float64,
         Rank::Mode => t.clone(),
+        Rank::Different => DataType::Int64,
     }
 }
 
@@ -189,6 +192,12 @@ pub(super) fn mode_of<N: Number>(values: &mut [N]) -> Option<N> {
 fn order<N: Number>(a: &N, b: &N) -> std::cmp::Ordering {
     let nan = |v: &N| v.partial_cmp(v).is_none();
     a.partial_cmp(b).unwrap_or_else(|| nan(a).cmp(&nan(b)))
+}
+
+/// How many values there are that differ in some bit.
+fn different<N: Number>(values: &mut [N]) -> usize {
+    values.sort_unstable_by(|a, b| a.compare(*b));
+    values.chunk_by(|a, b| a.is_eq(*b)).count()
 }
 
 /// Moves each value to the front once; gives how many there are.
@@ -264,10 +273,14 @@ where
             match rank {
                 Rank::Quantile(p) => (quantile_of(&mut values[..n], p), None),
                 Rank::Mode => (None, mode_of(&mut values[..n])),
+                Rank::Different => (Some(different(values) as f64), None),
             }
         };
+        if rank == Rank::Different {
+            return Ok(Arc::new(Int64Array::from_iter_values((0..groups).map(|g| each(g).0.unwrap_or(0.0) as i64))));
+        }
         match rank {
-            Rank::Quantile(_) => Ok(Arc::new((0..groups).map(|g| each(g).0).collect::<Float64Array>())),
+            Rank::Quantile(_) | Rank::Different => Ok(Arc::new((0..groups).map(|g| each(g).0).collect::<Float64Array>())),
             Rank::Mode => {
                 let modes: ArrayRef = Arc::new(PrimitiveArray::<T>::from_iter((0..groups).map(|g| each(g).1)));
                 Ok(if *modes.data_type() == self.data_type { modes } else { compute::cast(&modes, &self.data_type)? })
