@@ -8,7 +8,7 @@ import json, os, shlex
 
 import numpy as np
 
-from workloads import BOX, DRY, HOT, P_LAT, P_LON, SLICE_TIME, WORKLOADS
+from workloads import BOX, DRY, H_HI, H_LO, H_N, HOT, P_LAT, P_LON, SLICE_TIME, WORKLOADS
 
 from ._sql import SqlBase, col
 
@@ -21,6 +21,7 @@ class Rows(SqlBase):
     overrides = {
         "W4": "SELECT time, wavg(t2m, cos(radians(latitude))) AS v FROM era5 GROUP BY time ORDER BY time",
         "W13": "SELECT time, wavg(sst, cos(radians(lat))) AS v FROM sst GROUP BY time ORDER BY time",
+        "W14": f"SELECT histogram(t2m, {H_LO}, {H_HI}, {H_N}) AS h FROM era5",
     }
 
     def warm_imports(self):
@@ -49,6 +50,9 @@ class Rows(SqlBase):
 
     def W3c(self):
         return self.W3()
+
+    def W14(self):
+        return np.array(self.query(self.sql("W14")).column("h")[0].as_py(), np.int64)
 
     def W13(self):
         self.db.execute(self.create_sst)
@@ -97,6 +101,9 @@ class Arrays(Rows):
         both = ", ".join(f"median({b}) FILTER (WHERE {CLEAR}) AS {b}m" for b in ("b04", "b08"))
         found = self.db.arrays(f"SELECT {both} FROM s2 GROUP BY DIMS EXCEPT (time)")
         return np.stack([found["b04m"], found["b08m"]]).astype(np.float32)
+
+    def W10a(self):
+        return self.array("SELECT avg(b08) AS v FROM s2[time(INDEX 0)] GROUP BY coarsen(y, 4), coarsen(x, 4)", "v").astype(np.float32)
 
     def W12(self):
         return self.array(f"SELECT t2m FROM era5[time(INDEX 0:{self.c.n12 - 1})]", "t2m")
