@@ -53,9 +53,13 @@ impl Held<'_> {
     }
 }
 
-/// A buffer of the thread of at least `len` bytes.
+/// A buffer of the thread of at least `len` bytes. Where none is large enough, a new one: zeroed memory that is not written to
+/// costs nothing, so that a chunk whose header claims too much ends before it takes as much.
 fn spare(len: usize) -> Vec<u8> {
     let mut b = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if b.capacity() < len {
+        return vec![0; len];
+    }
     if b.len() < len {
         b.resize(len, 0);
     }

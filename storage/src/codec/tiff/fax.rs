@@ -26,9 +26,9 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], width: u32, code: FaxCode) -
     let rows = whole_rows("fax", output.len(), bytes)?;
     let mut bits = Bits { bytes: input, at: 0 };
     let (mut reference, mut changes) = (Vec::new(), Vec::new());
-    output.fill(0);
     for (number, row) in output.chunks_exact_mut(bytes).enumerate() {
         changes.clear();
+        row.fill(0);
         let invalid = |bits: &Bits| damaged(format!("fax: an invalid code at bit {} in row {number} of {rows}", bits.at));
         let decoded = match code {
             FaxCode::HuffmanRle => {

@@ -71,8 +71,8 @@ fn projected(keys: &GeoKeys) -> Result<String, String> {
         return Ok("EPSG:3857".into());
     }
     // ArcGIS keeps what GeoTIFF has no keys for as WKT in a citation.
-    let citation = keys.text(key::CITATION).and_then(|text| text.split_once("ESRI PE String = "));
-    if let Some((_, wkt)) = citation {
+    let citations = [key::CITATION, key::PROJECTED_CITATION, key::GEODETIC_CITATION];
+    if let Some((_, wkt)) = citations.iter().find_map(|&k| keys.text(k)?.split_once("ESRI PE String = ")) {
         return Ok(wkt.trim_end_matches(['|', ' ']).to_string());
     }
     if keys.short(key::MODEL_TYPE) == Some(3) {

@@ -43,6 +43,8 @@ fn codes_units_and_citations() {
     let esri = "PCS Name = WGS_1984_Web_Mercator_Auxiliary_Sphere|";
     let keys = [[1024, 0, 1, 32767], [1026, 34737, esri.len() as i64, 0], [2048, 0, 1, 4326]];
     assert_eq!(crs_of(&keys, esri).0.as_deref(), Some("EPSG:3857"));
+    let cited = "ESRI PE String = PROJCS[\"Geos\"]|";
+    assert_eq!(crs_of(&[[1024, 0, 1, 32767], [3073, 34737, cited.len() as i64, 0]], cited).0.as_deref(), Some("PROJCS[\"Geos\"]"));
     let (none, warnings) = crs_of(&[[1024, 0, 1, 1], [1026, 34737, 5, 0], [3072, 0, 1, 32767]], "Mars|x");
     assert_eq!(none, None);
     assert!(warnings[0].contains("user-defined") && warnings[0].ends_with("(Mars)"), "{warnings:?}");

@@ -143,7 +143,7 @@ const NAMES: [&str; 18] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
     fn damaged_files_never_panic(
         which in 0usize..NAMES.len(),
