@@ -30,7 +30,7 @@ use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
 pub use store::{Batch, CatalogStore, MemoryStore, SledStore};
-pub use types::{CatalogLocation, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
+pub use types::{CatalogLocation, ChunkPage, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
 
 use self::change::Change;
 use self::records::{Counters, DefinitionRecord};
@@ -42,7 +42,7 @@ use crate::{Error, Result};
 const GRANULES_CACHED: usize = 8192;
 
 /// Bytes of chunk references kept decoded, about.
-const MANIFEST_CACHE_BYTES: u64 = 256 << 20;
+const MANIFEST_CACHE_BYTES: u64 = 128 << 20;
 
 /// Cubes, granules and manifests.
 pub struct Catalog {
@@ -54,7 +54,7 @@ pub struct Catalog {
     /// Held while a change is committed.
     counters: Mutex<Counters>,
     granules: Cache<GranuleId, Arc<Granule>>,
-    manifests: Cache<(GranuleId, u32), Arc<ChunkManifest>, Weight>,
+    pages: Cache<(GranuleId, u32, u32), Arc<ChunkManifest>, Weight>,
 }
 
 /// What the store holds, in memory; granules and manifests are loaded when they are asked for.
@@ -72,16 +72,15 @@ impl State {
     }
 }
 
-/// A manifest's bytes in memory, about.
+/// A page's bytes in memory, about.
 #[derive(Debug, Clone, Copy)]
 struct Weight;
 
-impl quick_cache::Weighter<(GranuleId, u32), Arc<ChunkManifest>> for Weight {
-    fn weight(&self, _: &(GranuleId, u32), manifest: &Arc<ChunkManifest>) -> u64 {
+impl quick_cache::Weighter<(GranuleId, u32, u32), Arc<ChunkManifest>> for Weight {
+    fn weight(&self, _: &(GranuleId, u32, u32), manifest: &Arc<ChunkManifest>) -> u64 {
         let inline = |c: &ChunkRef| if let ChunkRef::Inline(bytes) = c { bytes.len() } else { 0 };
-        // Inline bytes are rare and only in small manifests.
-        let extra: usize = if manifest.chunks.len() < 4096 { manifest.chunks.iter().map(inline).sum() } else { 0 };
-        (64 + manifest.chunks.len() * size_of::<ChunkRef>() + extra) as u64
+        let extra: usize = manifest.chunks.iter().map(inline).sum();
+        (128 + manifest.chunks.len() * size_of::<ChunkRef>() + extra) as u64
     }
 }
 
@@ -109,7 +108,7 @@ impl Catalog {
             state: RwLock::default(),
             counters: Mutex::default(),
             granules: Cache::new(GRANULES_CACHED),
-            manifests: Cache::with_options(one_shard, Weight, Default::default(), Default::default()),
+            pages: Cache::with_options(one_shard, Weight, Default::default(), Default::default()),
         }
     }
 
@@ -200,23 +199,50 @@ impl Catalog {
         })
     }
 
-    /// The chunk references of an array, loaded on demand.
-    pub fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>> {
-        self.manifests.get_or_insert_with(&(granule, array), || {
-            let mut packed = Vec::new();
-            self.store.scan(&records::manifest_prefix(granule, array), &mut |_, page| {
-                packed.push(page.to_vec());
-                Ok(())
-            })?;
-            if packed.is_empty() {
-                // An array without chunks has no pages; an array that is not there is an error.
-                let known = self.granule(granule)?.arrays.len();
-                if array as usize >= known {
-                    return Err(Error::NotFound(format!("granule {granule} has {known} arrays, no number {array}")));
-                }
+    /// The page of an array's chunk references that has those of `chunk` (C-order number), loaded on demand and kept within bounds.
+    /// Chunks past the last page are missing.
+    pub fn chunk_page(&self, granule: GranuleId, array: u32, chunk: u64) -> Result<ChunkPage> {
+        let (per_page, number) = (pages::PAGE_CHUNKS as u64, chunk / pages::PAGE_CHUNKS as u64);
+        let mut manifest = self.page(granule, array, u32::try_from(number).unwrap_or(u32::MAX))?;
+        if manifest.chunks.is_empty() && manifest.keys.is_none() && number > 0 {
+            // Past the last page; but a rule of keys has one page for all chunks.
+            let first = self.page(granule, array, 0)?;
+            manifest = if first.keys.is_some() { first } else { manifest };
+        }
+        let chunks = if manifest.keys.is_some() { 0..u64::MAX } else { number * per_page..(number + 1).saturating_mul(per_page) };
+        Ok(ChunkPage { chunks, manifest })
+    }
+
+    fn page(&self, granule: GranuleId, array: u32, number: u32) -> Result<Arc<ChunkManifest>> {
+        self.pages.get_or_insert_with(&(granule, array, number), || {
+            let packed = self.store.get(&records::page_key(granule, array, number))?;
+            if packed.is_none() {
+                self.check_array(granule, array)?;
             }
-            pages::unpack(packed.iter().map(Vec::as_slice)).map(Arc::new)
+            pages::unpack(packed.as_deref()).map(Arc::new)
         })
+    }
+
+    /// All chunk references of an array.
+    pub fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>> {
+        let mut packed = Vec::new();
+        self.store.scan(&records::manifest_prefix(granule, array), &mut |_, page| {
+            packed.push(page.to_vec());
+            Ok(())
+        })?;
+        if packed.is_empty() {
+            self.check_array(granule, array)?;
+        }
+        pages::unpack(packed.iter().map(Vec::as_slice)).map(Arc::new)
+    }
+
+    /// An array without chunks has no pages; an array that is not there is an error.
+    fn check_array(&self, granule: GranuleId, array: u32) -> Result<()> {
+        let known = self.granule(granule)?.arrays.len();
+        if array as usize >= known {
+            return Err(Error::NotFound(format!("granule {granule} has {known} arrays, no number {array}")));
+        }
+        Ok(())
     }
 
     /// Makes cubes of files and folders as `graticule serve PATH` does: a file becomes a cube named after its stem, a folder

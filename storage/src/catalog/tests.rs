@@ -98,6 +98,9 @@ async fn a_cube_of_three_days() {
         assert_eq!(manifest.stored_bytes(), piece.stored_bytes);
     }
     assert!(matches!(catalog.manifest(variable.pieces[0].granule, 99), Err(Error::NotFound(_))));
+    assert!(matches!(catalog.chunk_page(variable.pieces[0].granule, 99, 0), Err(Error::NotFound(_))));
+    let past = catalog.chunk_page(variable.pieces[0].granule, variable.pieces[0].array, 5000).unwrap();
+    assert_eq!((past.chunks, past.manifest.get(904)), (4096..8192, ChunkRef::Missing));
     assert!(matches!(catalog.granules("era"), Err(Error::NotFound(m)) if m.contains("did you mean era5?")));
 }
 

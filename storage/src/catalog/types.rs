@@ -1,10 +1,12 @@
 //! What the catalog takes and gives: granules, modes, reports, progress.
 
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::array::{ArrayMetadata, Attributes};
+use crate::array::{ArrayMetadata, Attributes, ChunkManifest};
 use crate::format::Refused;
 use crate::object::{ObjectVersion, VersionedObject};
 
@@ -40,6 +42,16 @@ impl Granule {
             Some(further) => self.objects.get(further as usize).map(|o| (o.location.as_str(), &o.version)),
         }
     }
+}
+
+/// Chunk references of a part of an array.
+#[derive(Debug, Clone)]
+pub struct ChunkPage {
+    /// Which chunks, by C-order number.
+    pub chunks: Range<u64>,
+    /// Their references, counted from the first of them; a rule of keys counts from the array's first chunk, which then is the
+    /// page's, too.
+    pub manifest: Arc<ChunkManifest>,
 }
 
 /// Where the catalog is kept.

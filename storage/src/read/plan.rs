@@ -9,7 +9,7 @@ use super::chunk::{self, name};
 use super::column::BroadcastAxis;
 use super::copy::{Copy, strides};
 use crate::array::{ArrayMetadata, ChunkKeys, ChunkManifest, ChunkRef, DataType, Encoding, Extent, Scalar, TimeUnit};
-use crate::catalog::{Catalog, Cube, Granule, GranuleId, Piece};
+use crate::catalog::{Catalog, ChunkPage, Cube, Granule, GranuleId, Piece};
 use crate::{Error, Result};
 
 /// Most cells of one variable in one tile.
@@ -19,8 +19,8 @@ const CELLS: u64 = 1 << 31;
 pub(super) trait Index: Send + Sync {
     /// A granule by number.
     fn granule(&self, id: GranuleId) -> Result<Arc<Granule>>;
-    /// The chunk references of an array.
-    fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>>;
+    /// The page of an array's chunk references that has those of `chunk` (C-order number).
+    fn page(&self, granule: GranuleId, array: u32, chunk: u64) -> Result<ChunkPage>;
 }
 
 impl Index for Catalog {
@@ -28,8 +28,41 @@ impl Index for Catalog {
         Catalog::granule(self, id)
     }
 
-    fn manifest(&self, granule: GranuleId, array: u32) -> Result<Arc<ChunkManifest>> {
-        Catalog::manifest(self, granule, array)
+    fn page(&self, granule: GranuleId, array: u32, chunk: u64) -> Result<ChunkPage> {
+        Catalog::chunk_page(self, granule, array, chunk)
+    }
+}
+
+/// The chunk references of one array, of which only the pages that are asked for are loaded.
+pub(super) struct References<'a> {
+    load: Box<dyn Fn(u64) -> Result<ChunkPage> + 'a>,
+    /// The page in use, and its rule of keys.
+    page: Option<(ChunkPage, Option<Arc<ChunkKeys>>)>,
+}
+
+impl<'a> References<'a> {
+    /// Those of an array in an index.
+    pub(super) fn of(index: &'a dyn Index, granule: GranuleId, array: u32) -> Self {
+        References { load: Box::new(move |chunk| index.page(granule, array, chunk)), page: None }
+    }
+
+    /// Those of a manifest.
+    pub(super) fn whole(manifest: &Arc<ChunkManifest>) -> Self {
+        let manifest = Arc::clone(manifest);
+        References { load: Box::new(move |_| Ok(ChunkPage { chunks: 0..u64::MAX, manifest: Arc::clone(&manifest) })), page: None }
+    }
+
+    /// The reference of a chunk, and the rule from which it was made, where there is one.
+    fn get(&mut self, chunk: u64) -> Result<(ChunkRef, Option<Arc<ChunkKeys>>)> {
+        if !self.page.as_ref().is_some_and(|(page, _)| page.chunks.contains(&chunk)) {
+            let page = (self.load)(chunk)?;
+            let keys = page.manifest.keys.clone().map(Arc::new);
+            self.page = Some((page, keys));
+        }
+        match &self.page {
+            Some((page, keys)) => Ok((page.manifest.get(chunk.saturating_sub(page.chunks.start)), keys.clone())),
+            None => Err(Error::Internal("a chunk without its page".into())),
+        }
     }
 }
 
@@ -202,7 +235,7 @@ fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize)
             return Err(Error::Internal(format!("variable {} of cube {}: pieces of different kinds of time", variable.name, cube.name)));
         }
         let source = Source::new(index.granule(piece.granule)?, piece.array)?;
-        let manifest = index.manifest(piece.granule, piece.array)?;
+        let mut references = References::of(index, piece.granule, piece.array);
         let aligned = align(&source, piece)?;
         // Into the array's own index space.
         let wanted: Vec<Range<u64>> = (aligned.iter().enumerate())
@@ -216,12 +249,12 @@ fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize)
             .collect();
         let strides: Vec<usize> = aligned.iter().map(|axis| axis.map_or(0, |a| to_strides[a])).collect();
         let to = meeting.origin().iter().zip(own.ranges()).zip(&to_strides).map(|((o, r), s)| (o - r.start) as usize * s).sum();
-        parts(&source, &manifest, &piece.encoding, &wanted, &strides, to, &mut column.parts)?;
+        parts(&source, &mut references, &piece.encoding, &wanted, &strides, to, &mut column.parts)?;
         if let Some(number) = piece.encoding.mask {
             let array = Source::new(Arc::clone(&source.granule), number)?;
-            let manifest = index.manifest(piece.granule, number)?;
+            let mut references = References::of(index, piece.granule, number);
             let mask = mask.get_or_insert_with(|| column.mask());
-            mask_parts(&source, &array, &manifest, &wanted, &strides, to, mask)?;
+            mask_parts(&source, &array, &mut references, &wanted, &strides, to, mask)?;
         }
     }
     Ok((column, mask))
@@ -231,7 +264,7 @@ fn plan_variable(index: &dyn Index, cube: &Cube, extent: &Extent, number: usize)
 pub(super) fn mask_parts(
     masked: &Source,
     mask: &Source,
-    manifest: &ChunkManifest,
+    references: &mut References<'_>,
     wanted: &[Range<u64>],
     to_strides: &[usize],
     to: usize,
@@ -242,14 +275,14 @@ pub(super) fn mask_parts(
         let what = format!("the mask {} of {} {:?} does not fit it", array.path, array.data_type.name(), array.shape);
         return Err(Error::data(name(&masked.granule, of), what));
     }
-    parts(mask, manifest, &mask_encoding(array), wanted, to_strides, to, &mut column.parts)
+    parts(mask, references, &mask_encoding(array), wanted, to_strides, to, &mut column.parts)
 }
 
 /// Adds a part for every chunk of an array that meets `wanted` (in the array's index space). The cell at the begin of
 /// `wanted` goes to position `to` of the column, a step along dimension d moves `to_strides[d]` cells there.
 pub(super) fn parts(
     source: &Source,
-    manifest: &ChunkManifest,
+    references: &mut References<'_>,
     encoding: &Arc<Encoding>,
     wanted: &[Range<u64>],
     to_strides: &[usize],
@@ -257,7 +290,6 @@ pub(super) fn parts(
     parts: &mut Vec<Part>,
 ) -> Result<()> {
     let array = source.metadata();
-    let keys = manifest.keys.clone().map(Arc::new);
     let grid = array.chunk_grid();
     let counts = grid.counts();
     let side = |d: usize| array.chunk_shape.get(d).copied().unwrap_or(1).max(1);
@@ -283,12 +315,13 @@ pub(super) fn parts(
             target += (start - r.start) as usize * to_strides[d];
         }
         let chunk = counts.iter().zip(&at).fold(0u64, |n, (c, i)| n * c + i);
+        let (reference, keys) = references.get(chunk)?;
         parts.push(Part {
             source: source.clone(),
             chunk,
-            reference: manifest.get(chunk),
+            reference,
             decoded_len,
-            keys: keys.clone(),
+            keys,
             encoding: Arc::clone(encoding),
             copy: Copy::new(&shape, &from_strides, to_strides, from, target),
         });

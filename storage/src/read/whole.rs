@@ -9,7 +9,7 @@ use super::chunk;
 use super::column::{Cells, Column};
 use super::copy::{Copy, strides};
 use super::fetch::{self, ChunkBytes, Fetched};
-use super::plan::{self, ColumnPlan, Source};
+use super::plan::{self, ColumnPlan, References, Source};
 use super::{BroadcastAxis, decode};
 use crate::array::{Attributes, ChunkManifest, DataType, Encoding, Extent};
 use crate::catalog::Granule;
@@ -57,9 +57,9 @@ fn one_part(cells: usize, source: Cells<'_>, encoding: &Encoding) -> Result<Arra
 pub(crate) struct OpenArray {
     objects: Objects,
     source: Source,
-    manifest: ChunkManifest,
+    manifest: Arc<ChunkManifest>,
     /// The array that masks it.
-    mask: Option<(Source, ChunkManifest)>,
+    mask: Option<(Source, Arc<ChunkManifest>)>,
 }
 
 impl OpenArray {
@@ -76,7 +76,7 @@ impl OpenArray {
             objects: further.to_vec(),
         };
         let source = Source::new(Arc::new(granule), 0)?;
-        Ok(OpenArray { objects: objects.clone(), source, manifest: array.manifest.clone(), mask: None })
+        Ok(OpenArray { objects: objects.clone(), source, manifest: Arc::new(array.manifest.clone()), mask: None })
     }
 
     /// The same array, masked by another of its granule: needed for values by an encoding with a mask.
@@ -85,7 +85,7 @@ impl OpenArray {
         granule.arrays.push(mask.metadata.clone());
         let granule = Arc::new(granule);
         self.source = Source::new(Arc::clone(&granule), 0)?;
-        self.mask = Some((Source::new(granule, 1)?, mask.manifest.clone()));
+        self.mask = Some((Source::new(granule, 1)?, Arc::new(mask.manifest.clone())));
         Ok(self)
     }
 
@@ -109,7 +109,15 @@ impl OpenArray {
         let (decoded, time, parts) = (encoding.decoded, encoding.time, Vec::new());
         let mut column = ColumnPlan { decoded, time, cells, axes, parts, masked_by: None, is_mask: false };
         if cells > 0 {
-            plan::parts(&self.source, &self.manifest, encoding, extent.ranges(), &strides(&shape), 0, &mut column.parts)?;
+            plan::parts(
+                &self.source,
+                &mut References::whole(&self.manifest),
+                encoding,
+                extent.ranges(),
+                &strides(&shape),
+                0,
+                &mut column.parts,
+            )?;
         }
         if encoding.mask.is_none() {
             return Ok(vec![column]);
@@ -119,7 +127,7 @@ impl OpenArray {
         };
         let mut mask = column.mask();
         if cells > 0 {
-            plan::mask_parts(&self.source, source, manifest, extent.ranges(), &strides(&shape), 0, &mut mask)?;
+            plan::mask_parts(&self.source, source, &mut References::whole(manifest), extent.ranges(), &strides(&shape), 0, &mut mask)?;
         }
         column.masked_by = Some(1);
         Ok(vec![column, mask])
