@@ -105,7 +105,8 @@ async fn chunks(count: u64) {
     let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let lengths: Vec<u64> = (0..side * side).map(|i| 300 + (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50)).collect();
     let begin = 4096 + 16 * side * side;
-    let offsets: Vec<u64> = lengths.iter().scan(begin, |at, n| Some(std::mem::replace(at, *at + n + u64::from(*n % 7 == 0) * 2328))).collect();
+    let offsets: Vec<u64> =
+        lengths.iter().scan(begin, |at, n| Some(std::mem::replace(at, *at + n + u64::from(*n % 7 == 0) * 2328))).collect();
     let entries: Vec<Entry> = vec![
         (256, 4, vec![side * 16]),
         (257, 4, vec![side * 16]),

@@ -2,6 +2,7 @@
 
 mod dense;
 mod engine;
+mod mosaic;
 mod slt;
 mod tidy;
 mod truth;

@@ -76,7 +76,8 @@ async fn answers_are_those_of_xarray() {
     }
 }
 
-fn agrees(what: &str, truth: &serde_json::Value, found: &[Option<f64>]) {
+/// Count and sum of cells are those of the truth.
+pub fn agrees(what: &str, truth: &serde_json::Value, found: &[Option<f64>]) {
     let values: Vec<f64> = found.iter().flatten().copied().collect();
     assert_eq!(found.len() as u64, truth["cells"].as_u64().unwrap(), "{what}: cells");
     assert_eq!(values.len() as u64, truth["count"].as_u64().unwrap(), "{what}: cells that are not missing");

@@ -278,7 +278,7 @@ fn over_the_end(location: &str, range: &Range<u64>, size: u64) -> Error {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(Error::Internal(format!("listing files: {e}"))),
+        Err(e) => Err(Error::Internal(format!("work on files stopped: {e}"))),
     }
 }
 

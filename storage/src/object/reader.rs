@@ -69,7 +69,7 @@ impl ObjectReader {
         if whole && !first.is_empty() {
             blocks.insert(0, first.slice(..first.len().min(BLOCK as usize)));
         }
-        let (requests, bytes) = (AtomicU64::new(object.is_remote().into()), AtomicU64::new(first.len() as u64));
+        let (requests, bytes) = (AtomicU64::new(1), AtomicU64::new(first.len() as u64));
         ObjectReader { inner: Arc::new(Inner { object, objects, version, blocks: Mutex::new(blocks), requests, bytes }) }
     }
 
@@ -104,7 +104,7 @@ impl ObjectReader {
         self.inner.version.size
     }
 
-    /// Requests sent so far. Opening a remote object is one.
+    /// Requests sent so far. Opening the object is one.
     pub fn requests(&self) -> u64 {
         self.inner.requests.load(Ordering::Relaxed)
     }

@@ -14,7 +14,7 @@ use super::url::RemoteUrl;
 use super::{ObjectVersion, over_the_end, too_large};
 use crate::{Error, Result};
 
-/// Bytes asked for when an object is opened: its version comes with them.
+/// Bytes read when an object is opened, local or remote: its version comes with them.
 pub(super) const FIRST: u64 = 64 * 1024;
 /// Largest request, bytes; longer ranges are fetched in parts.
 const PART: u64 = 8 * 1024 * 1024;

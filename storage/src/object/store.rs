@@ -1,20 +1,18 @@
 //! One object in its store, local or remote: what readers ask of it. Here: regular local files; see `remote` for the others.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 
 use super::location::{is_a_folder, location, system_error};
-use super::remote::RemoteObject;
+use super::remote::{FIRST, RemoteObject};
 use super::{ObjectVersion, over_the_end, too_large};
 use crate::{Error, Result};
-
-static LOCAL: LazyLock<Arc<dyn ObjectStore>> = LazyLock::new(|| Arc::new(LocalFileSystem::new()));
 
 /// An object that may be read.
 #[derive(Debug, Clone)]
@@ -63,10 +61,10 @@ impl Opened {
         }
     }
 
-    /// Proves that the object can be opened; its version and, of a remote one, the bytes that came with it.
+    /// Proves that the object can be opened; its version and its first bytes.
     pub(super) async fn open(&self) -> Result<(ObjectVersion, Bytes)> {
         match self {
-            Opened::Local(file) => Ok((file.probe().await?, Bytes::new())),
+            Opened::Local(file) => file.open().await,
             Opened::Remote(object) => object.open().await,
         }
     }
@@ -109,8 +107,6 @@ impl Opened {
 pub(super) struct LocalFile {
     location: Arc<str>,
     path: Arc<PathBuf>,
-    store: Arc<dyn ObjectStore>,
-    key: object_store::path::Path,
     /// Set where the location is a folder: the name of the document in it that is opened in its place.
     document: Option<&'static str>,
 }
@@ -120,9 +116,7 @@ impl LocalFile {
     pub(super) fn new(canonical: &Path) -> Result<LocalFile> {
         let name = location(canonical)?;
         regular_file(canonical, &name)?;
-        let key = object_store::path::Path::from_absolute_path(canonical)
-            .map_err(|e| Error::unsupported(name.as_str(), format!("file name: {e}")))?;
-        Ok(LocalFile { location: name.into(), path: Arc::new(canonical.to_path_buf()), store: Arc::clone(&LOCAL), key, document: None })
+        Ok(LocalFile { location: name.into(), path: Arc::new(canonical.to_path_buf()), document: None })
     }
 
     /// Makes this object, a folder's root document, stand for the folder.
@@ -136,39 +130,55 @@ impl LocalFile {
         version_of(&metadata).ok_or_else(|| Error::unsupported(self.location.as_ref(), "file system: it tells no time of change"))
     }
 
-    /// Proves that the object can be opened and gives its version.
-    async fn probe(&self) -> Result<ObjectVersion> {
-        let options = object_store::GetOptions { head: true, ..Default::default() };
-        self.store.get_opts(&self.key, options).await.map_err(|e| self.failed(e))?;
-        self.version()
+    /// Its version and its first bytes, in one go: small files are read whole.
+    async fn open(&self) -> Result<(ObjectVersion, Bytes)> {
+        self.blocking(|file| {
+            let mut opened = file.opened()?;
+            let version = file.version_of(&opened)?;
+            let first = file.read_at(&mut opened, 0..version.size.min(FIRST))?;
+            Ok((version, first))
+        })
+        .await
     }
 
     /// Ranges of the version `expected`, which is checked before and after.
     async fn get(&self, expected: &ObjectVersion, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        expected.check(&self.location, &self.version()?)?;
-        let answers = self.store.get_ranges(&self.key, ranges).await;
-        expected.check(&self.location, &self.version()?)?;
-        let answers = answers.map_err(|e| self.failed(e))?;
-        for (i, range) in ranges.iter().enumerate() {
-            let length = answers.get(i).map_or(0, |bytes| bytes.len() as u64);
-            if length != range.end.saturating_sub(range.start) {
-                return Err(over_the_end(&self.location, range, range.start.saturating_add(length)));
-            }
-        }
-        Ok(answers)
+        let (expected, ranges) = (expected.clone(), ranges.to_vec());
+        self.blocking(move |file| {
+            let mut opened = file.opened()?;
+            expected.check(&file.location, &file.version_of(&opened)?)?;
+            let answers = ranges.iter().map(|range| file.read_at(&mut opened, range.clone())).collect::<Result<Vec<_>>>();
+            expected.check(&file.location, &file.version()?)?;
+            answers
+        })
+        .await
     }
 
-    fn failed(&self, e: object_store::Error) -> Error {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&e);
-        while let Some(inner) = cause {
-            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                return system_error(&self.location, io);
-            }
-            cause = inner.source();
-        }
-        match e {
-            object_store::Error::NotFound { .. } => Error::NotFound(format!("{}: no such file", self.location)),
-            other => Error::Io { object: self.location.to_string(), reason: other.to_string() },
+    /// Runs file system work where it may block.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&LocalFile) -> Result<T> + Send + 'static) -> Result<T> {
+        let file = self.clone();
+        super::blocking(move || work(&file)).await
+    }
+
+    fn opened(&self) -> Result<File> {
+        File::open(self.path.as_path()).map_err(|e| system_error(&self.location, &e))
+    }
+
+    fn version_of(&self, opened: &File) -> Result<ObjectVersion> {
+        let metadata = opened.metadata().map_err(|e| system_error(&self.location, &e))?;
+        version_of(&metadata).ok_or_else(|| Error::unsupported(self.location.as_ref(), "file system: it tells no time of change"))
+    }
+
+    fn read_at(&self, opened: &mut File, range: Range<u64>) -> Result<Bytes> {
+        let length = range.end.saturating_sub(range.start);
+        let mut bytes = Vec::new();
+        let room = usize::try_from(length).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
+        room.ok_or_else(|| Error::Resources(format!("{}: no memory for {length} bytes", self.location)))?;
+        let read = opened.seek(SeekFrom::Start(range.start)).and_then(|_| opened.take(length).read_to_end(&mut bytes));
+        match read {
+            Ok(n) if n as u64 == length => Ok(bytes.into()),
+            Ok(n) => Err(over_the_end(&self.location, &range, range.start.saturating_add(n as u64))),
+            Err(e) => Err(system_error(&self.location, &e)),
         }
     }
 }
