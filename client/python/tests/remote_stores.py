@@ -59,7 +59,8 @@ class S3:
     def refuse_strangers(self, refuse: bool) -> None:
         """From now on, requests must be signed by keys that the server knows: it knows none."""
         count = b"0" if refuse else b"1000000000"
-        urllib.request.urlopen(urllib.request.Request(self.url + "/moto-api/reset-auth", data=count, method="POST")).close()
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(self.url + "/moto-api/reset-auth", count, plain, method="POST")).close()
 
     def close(self) -> None:
         self.process.terminate()
