@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use graticule_storage::catalog::Catalog;
 use graticule_storage::read::Reader;
 
+use crate::located::Located;
 use crate::table::CubeTable;
 use crate::view::View;
 
@@ -15,6 +16,7 @@ use crate::view::View;
 pub(crate) struct CubeSchema {
     catalog: Arc<Catalog>,
     reader: Reader,
+    located: Arc<Located>,
     others: MemorySchemaProvider,
 }
 
@@ -27,12 +29,12 @@ impl std::fmt::Debug for CubeSchema {
 impl CubeSchema {
     /// The cubes of a catalog, read by `reader`.
     pub fn new(catalog: Arc<Catalog>, reader: Reader) -> Self {
-        CubeSchema { catalog, reader, others: MemorySchemaProvider::new() }
+        CubeSchema { catalog, reader, located: Arc::default(), others: MemorySchemaProvider::new() }
     }
 
     /// A cube as a table.
     pub fn cube(&self, name: &str) -> Option<CubeTable> {
-        Some(CubeTable::new(View::whole(self.catalog.cube(name)?), self.reader.clone()))
+        Some(CubeTable::new(View::whole(self.catalog.cube(name)?), self.reader.clone(), self.located.clone()))
     }
 }
 

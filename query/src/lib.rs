@@ -14,6 +14,7 @@ mod dense;
 mod error;
 mod explain;
 mod functions;
+mod located;
 mod optimizer;
 mod plan;
 mod result;

@@ -9,7 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -18,6 +18,7 @@ use graticule_storage::catalog::{Catalog, Progress};
 use graticule_storage::read::Reader;
 
 use crate::bind::arithmetic::CubeArithmetic;
+use crate::bind::calendars::CalendarTimes;
 use crate::bind::statements;
 use crate::bind::subset::SubsetPlanner;
 use crate::catalog::CubeSchema;
@@ -99,6 +100,8 @@ impl Engine {
         let memory = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory), NAMED_CONSUMERS);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(internal)?;
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(CalendarTimes)];
+        analyzer.extend(Analyzer::new().rules);
         let mut rules = optimizer::rules();
         rules.extend(PhysicalOptimizer::new().rules);
         // count(DISTINCT v) stays one aggregate, so that it can run dense; as two, the inner one would be keyed by values.
@@ -109,6 +112,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(logical)
+            .with_analyzer_rules(analyzer)
             .with_physical_optimizer_rules(rules)
             .build();
         state.register_expr_planner(Arc::new(CubeArithmetic)).map_err(internal)?;

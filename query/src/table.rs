@@ -1,5 +1,5 @@
 //! A cube as DataFusion sees it: a table with one row a cell. Predicates on one axis narrow the view, from coordinates alone;
-//! all others mask cells inside the leaf.
+//! all others mask cells inside the leaf, and those on 2-D coordinates narrow it as well (see `located`).
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use graticule_storage::read::Reader;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Program, Step};
+use crate::located::Located;
 use crate::view::{CubeColumn, View};
 
 /// A cube, or a part of one, as a table.
@@ -25,6 +26,7 @@ pub(crate) struct CubeTable {
     /// What is seen.
     pub view: Arc<View>,
     reader: Reader,
+    located: Arc<Located>,
     schema: SchemaRef,
 }
 
@@ -36,14 +38,14 @@ impl std::fmt::Debug for CubeTable {
 
 impl CubeTable {
     /// A table over what is seen of a cube.
-    pub fn new(view: View, reader: Reader) -> CubeTable {
+    pub fn new(view: View, reader: Reader, located: Arc<Located>) -> CubeTable {
         let schema = view.schema(&view.columns());
-        CubeTable { view: Arc::new(view), reader, schema }
+        CubeTable { view: Arc::new(view), reader, located, schema }
     }
 
     /// The same cube seen through another view.
     pub fn with_view(&self, view: View) -> CubeTable {
-        CubeTable::new(view, self.reader.clone())
+        CubeTable::new(view, self.reader.clone(), self.located.clone())
     }
 
     /// The one axis that a predicate depends on.
@@ -121,6 +123,7 @@ impl TableProvider for CubeTable {
                 None => masks.push(filter),
             }
         }
+        view = self.located.narrow(view, &self.reader, &masks, state).await?;
         let all = view.columns();
         let wanted: Vec<CubeColumn> = match projection {
             Some(p) => p.iter().map(|&i| all[i]).collect(),
@@ -158,7 +161,7 @@ impl TableProvider for CubeTable {
 }
 
 /// Columns without their relation: inside a scan there is only one.
-fn unqualify(expr: Expr) -> Result<Expr> {
+pub(crate) fn unqualify(expr: Expr) -> Result<Expr> {
     use datafusion::common::tree_node::Transformed;
     expr.transform(|e| {
         Ok(match e {

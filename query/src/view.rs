@@ -10,11 +10,15 @@ use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Recor
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
-use graticule_storage::array::Axis;
+use graticule_storage::array::{Axis, Coordinates, Extent};
 use graticule_storage::catalog::Cube;
+
+use crate::located::Within;
 
 /// Field metadata: the field holds coordinates of the axis of this name.
 pub const AXIS: &str = "graticule.axis";
+/// Field metadata: the field holds ISO text of times of the CF calendar of this name (see [`Coordinates::Calendar`]).
+pub const CALENDAR: &str = "graticule.calendar";
 /// Field metadata: attributes of the variable, JSON.
 pub const ATTRIBUTES: &str = "graticule.attributes";
 
@@ -53,6 +57,8 @@ pub struct View {
     pub cube: Arc<Cube>,
     /// One entry an axis of the cube's grid.
     pub axes: Vec<AxisView>,
+    /// Set where a predicate on 2-D coordinates rules out some blocks of cells.
+    within: Option<Arc<Within>>,
 }
 
 /// A column of a cube's table.
@@ -68,7 +74,22 @@ impl View {
     /// All of a cube.
     pub fn whole(cube: Arc<Cube>) -> Self {
         let axes = cube.grid.axes.iter().map(AxisView::whole).collect();
-        View { cube, axes }
+        View { cube, axes, within: None }
+    }
+
+    /// The same view, of which only these blocks are wanted.
+    pub(crate) fn with_within(self, within: Within) -> Self {
+        View { within: Some(Arc::new(within)), ..self }
+    }
+
+    /// False for an extent of cube space in which no cell is wanted.
+    pub fn wants(&self, extent: &Extent) -> bool {
+        self.within.as_ref().is_none_or(|within| within.meets(extent))
+    }
+
+    /// True for an axis along which tiles should be no larger than chunks, because some of them may not be wanted.
+    pub fn cuts_tiles(&self, axis: usize) -> bool {
+        self.within.as_ref().is_some_and(|within| within.cuts(axis))
     }
 
     /// Cells seen along each axis.
@@ -117,7 +138,7 @@ impl View {
     fn with_axis(&self, axis: usize, view: AxisView) -> View {
         let mut axes = self.axes.clone();
         axes[axis] = view;
-        View { cube: self.cube.clone(), axes }
+        View { cube: self.cube.clone(), axes, within: self.within.clone() }
     }
 
     /// The columns of the cube's table: axes first, slowest first, then variables.
@@ -129,9 +150,12 @@ impl View {
     pub fn field(&self, column: CubeColumn) -> Field {
         match column {
             CubeColumn::Axis(a) => {
-                let name = &self.cube.grid.axes[a].name;
-                Field::new(name, self.axes[a].coordinates.data_type().clone(), false)
-                    .with_metadata([(AXIS.to_string(), name.clone())].into())
+                let axis = &self.cube.grid.axes[a];
+                let mut metadata = std::collections::HashMap::from([(AXIS.to_string(), axis.name.clone())]);
+                if let Coordinates::Calendar(calendar, _) = &axis.coordinates {
+                    metadata.insert(CALENDAR.to_string(), calendar.name().to_string());
+                }
+                Field::new(&axis.name, self.axes[a].coordinates.data_type().clone(), false).with_metadata(metadata)
             }
             CubeColumn::Variable(v) => {
                 let variable = &self.cube.variables[v];

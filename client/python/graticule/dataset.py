@@ -27,7 +27,11 @@ def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
         attributes, encoding = split(scalar.attributes)
         if isinstance(scalar.value, np.datetime64):
             _move_time(attributes, encoding, None)
-        coords[scalar.name] = xr.Variable((), scalar.value, attributes, encoding)
+        one = xr.Variable((), scalar.value, attributes, encoding)
+        if scalar.calendar is not None and not isinstance(scalar.value, np.datetime64):
+            one.attrs.setdefault("calendar", scalar.calendar)
+            one = _model_time(scalar.name, one)
+        coords[scalar.name] = one
     if layout.crs is not None:
         for name in {str(v.attributes.get("grid_mapping", SPATIAL_REF)) for v in layout.variables} - set(data):
             coords[name] = xr.Variable((), np.int64(0), {SPATIAL_REF: layout.crs})

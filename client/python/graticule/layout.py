@@ -48,6 +48,7 @@ class Scalar:
     name: str
     value: Any
     attributes: dict[str, Any]
+    calendar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def parse(schema: pa.Schema) -> Layout:
         return Layout(
             axes=axes,
             variables=tuple(variables),
-            scalars=tuple(Scalar(s["name"], _scalar(s["value"], s.get("dtype")), dict(s.get("attributes") or {})) for s in described.get("scalars", ())),
+            scalars=tuple(Scalar(s["name"], _scalar(s["value"], s.get("dtype")), dict(s.get("attributes") or {}), s.get("calendar")) for s in described.get("scalars", ())),
             crs=described.get("crs"),
             attributes=dict(described.get("attributes") or {}),
             origin=schema.get_field_index(ORIGIN),

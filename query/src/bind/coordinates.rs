@@ -9,7 +9,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Ar
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 use datafusion::common::ScalarValue;
-use graticule_storage::array::{Axis, AxisRole};
+use graticule_storage::array::{Axis, AxisRole, Calendar, Coordinates};
 
 use crate::view::AxisView;
 
@@ -89,6 +89,8 @@ struct Line<'a> {
     coordinates: &'a ArrayRef,
     /// Counts a second of a time axis.
     per_second: Option<i64>,
+    /// The calendar of an axis whose times are text: its numbers are microseconds.
+    calendar: Option<Calendar>,
     values: Option<Vec<f64>>,
 }
 
@@ -103,15 +105,25 @@ impl<'a> Line<'a> {
             _ => None,
         };
         let fail = |e: datafusion::arrow::error::ArrowError| e.to_string();
+        let calendar = match &axis.coordinates {
+            Coordinates::Calendar(calendar, _) => Some(*calendar),
+            _ => None,
+        };
         let values = match (coordinates.data_type(), per_second) {
-            (DataType::Utf8, _) => None,
+            (DataType::Utf8, _) => match calendar {
+                Some(calendar) => {
+                    let texts = coordinates.as_string::<i32>().iter();
+                    Some(texts.map(|t| Ok(calendar.period(t.unwrap_or_default())?.0 as f64)).collect::<Result<_, String>>()?)
+                }
+                None => None,
+            },
             (_, Some(_)) => {
                 let counts = compute::cast(coordinates, &DataType::Int64).map_err(fail)?;
                 Some(counts.as_primitive::<Int64Type>().values().iter().map(|&c| c as f64).collect())
             }
             _ => Some(compute::cast(coordinates, &DataType::Float64).map_err(fail)?.as_primitive::<Float64Type>().values().to_vec()),
         };
-        Ok(Line { axis, coordinates, per_second, values })
+        Ok(Line { axis, coordinates, per_second, calendar, values })
     }
 
     fn len(&self) -> u64 {
@@ -150,6 +162,19 @@ impl<'a> Line<'a> {
                 },
             };
         }
+        if let Some(calendar) = self.calendar {
+            let text = match value {
+                other if is_number(other) => return wrong(&other.to_string()),
+                ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => text.clone(),
+                other => match other.cast_to(&DataType::Utf8) {
+                    Ok(ScalarValue::Utf8(Some(text))) => text,
+                    _ => return wrong(&other.to_string()),
+                },
+            };
+            let (first, after) = calendar.period(&text).map_err(|why| format!("axis {}: {why}", self.name()))?;
+            // Microseconds of ten thousand years have no f64 for "one less"; the next number below is close enough.
+            return Ok((first as f64, if after > first { (after as f64).next_down() } else { first as f64 }));
+        }
         match value.cast_to(&DataType::Float64) {
             Ok(ScalarValue::Float64(Some(v))) if v.is_finite() => Ok((v, v)),
             _ if matches!(value, ScalarValue::Utf8(_) | ScalarValue::Utf8View(_)) && self.axis.calendar.is_some() => Err(format!(
@@ -164,6 +189,7 @@ impl<'a> Line<'a> {
 
     fn kind(&self) -> &'static str {
         match self.coordinates.data_type() {
+            _ if self.calendar.is_some() => "times of a calendar ('2020', '2020-02-30', '2020-02-28T12:00')",
             DataType::Timestamp(..) => "instants ('2020', '2020-01-15', '2020-01-15T12:00')",
             DataType::Utf8 => "labels",
             _ => "numbers",
@@ -271,6 +297,11 @@ impl<'a> Line<'a> {
             return Err(format!("axis {} has no label {}", self.name(), shown(value)));
         };
         let (wanted, _) = self.bounds_of(value)?;
+        if self.calendar.is_some()
+            && let Some(i) = values.iter().position(|v| *v == wanted)
+        {
+            return Ok(i as u64);
+        }
         let mut near: Vec<usize> = (0..values.len()).collect();
         near.sort_by(|&a, &b| (values[a] - wanted).abs().total_cmp(&(values[b] - wanted).abs()));
         let near: Vec<String> = near.into_iter().take(2).map(|i| self.show(i as u64)).collect();
@@ -419,6 +450,24 @@ mod tests {
         assert!(positions(&time, Spec::At(text("1999-01-01T00:00"))).unwrap_err().contains("outside axis a"));
         assert!(positions(&time, Spec::At(number(3.0))).is_err());
         assert!(positions(&time, Spec::At(text("soon"))).unwrap_err().contains("'soon'"));
+    }
+
+    #[test]
+    fn periods_of_a_calendar() {
+        let calendar = Calendar::Days360;
+        let first = calendar.period("2001-02-28").unwrap().0;
+        let time = axis(AxisRole::Time, Coordinates::Calendar(calendar, (0..60).map(|i| first + i * 43_200_000_000).collect()));
+        assert_eq!(positions(&time, Spec::At(text("2001-02-30"))), Ok(vec![4, 5]));
+        assert_eq!(positions(&time, Spec::At(text("2001-02"))).unwrap().len(), 6);
+        assert_eq!(positions(&time, Spec::At(text("2001-02-30T12:00"))), Ok(vec![5]));
+        assert_eq!(positions(&time, Spec::Exact(text("2001-03-01"))), Ok(vec![6]));
+        assert_eq!(positions(&time, Spec::Trim(None, Some(text("2001-02-29")))), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(positions(&time, Spec::Trim(Some(text("2001-02-29")), Some(text("2001-02")))), Ok(vec![2, 3, 4, 5]));
+        let error = positions(&time, Spec::At(text("2001-02-31"))).unwrap_err();
+        assert_eq!(error, "axis a: the calendar 360_day has no 2001-02-31");
+        assert!(positions(&time, Spec::At(number(3.0))).unwrap_err().contains("times of a calendar"));
+        let outside = positions(&time, Spec::At(text("1999-02-30T00:00"))).unwrap_err();
+        assert!(outside.contains("from 2001-02-28T00:00:00 to"), "{outside}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use graticule_grammar::{CreateCube, Name, Statement};
-use graticule_storage::array::{Axis, AxisRole};
+use graticule_storage::array::{Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{AxisFromFilename, Catalog, CreateMode, Cube, CubeDefinition, CubeVariable, Granule, Overlap, Progress};
 use graticule_storage::format::Refused;
 
@@ -192,7 +192,10 @@ fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryErro
     let axes = cube.grid.axes.iter().map(|axis| Row {
         name: axis.name.clone(),
         kind: "axis",
-        data_type: Some(axis.coordinates.to_arrow().data_type().to_string()),
+        data_type: Some(match &axis.coordinates {
+            Coordinates::Calendar(calendar, _) => format!("Utf8 ({} times)", calendar.name()),
+            other => other.to_arrow().data_type().to_string(),
+        }),
         size: axis.len(),
         range: range(axis),
         units: axis.units.clone(),

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
-use datafusion::common::{DFSchema, Diagnostic, ScalarValue, Span, plan_err};
+use datafusion::common::{Column, DFSchema, Diagnostic, ScalarValue, Span, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
@@ -19,10 +20,14 @@ use datafusion::sql::sqlparser::ast::{
 
 use futures::FutureExt;
 
+use graticule_storage::array::AxisRole;
+use graticule_storage::convention::cf::coordinates::role;
+
 use super::coordinates::{Spec, select};
 use super::names::did_you_mean;
 use crate::Parameters;
 use crate::catalog::CubeSchema;
+use crate::located::is_located;
 use crate::table::CubeTable;
 
 /// Plans `subset(...)` in FROM.
@@ -105,7 +110,7 @@ impl SubsetPlanner {
             _ => return plan_err!("{call}: the name of an axis is expected first"),
         };
         let Some(values) = values.collect::<Option<Vec<ScalarValue>>>() else { return Ok((axis, None)) };
-        let index = |v: &ScalarValue| match v.cast_to(&datafusion::arrow::datatypes::DataType::Int64) {
+        let index = |v: &ScalarValue| match v.cast_to(&DataType::Int64) {
             _ if v.is_null() => Ok(None),
             Ok(ScalarValue::Int64(Some(i))) => Ok(Some(i)),
             _ => plan_err!("axis {axis}: {v} is no position"),
@@ -205,7 +210,7 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source)?;
             let Some(table) = provider.downcast_ref::<CubeTable>() else { return Ok(None) };
-            let Some(number) = table.view.cube.grid.position(axis) else { return Ok(None) };
+            let Some(number) = table.view.cube.grid.position(axis) else { return located(plan, table, axis, spec) };
             let selected = select(&table.view.cube.grid.axes[number], &table.view.axes[number], spec).map_err(DataFusionError::Plan)?;
             let view = table.view.select(number, &selected.positions, selected.coordinates, selected.fixed)?;
             let source = provider_as_source(Arc::new(table.with_view(view)));
@@ -240,6 +245,41 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
         }
         _ => Ok(None),
     }
+}
+
+/// The cells whose coordinate lies in a range, for a latitude or longitude along two axes or more; `None` for other names.
+fn located(plan: &LogicalPlan, table: &CubeTable, name: &str, spec: &Spec) -> Result<Option<LogicalPlan>> {
+    let cube = &table.view.cube;
+    let Some(variable) = cube.variable(name).and_then(|v| cube.variables.get(v)).filter(|v| is_located(v)) else { return Ok(None) };
+    let Spec::Trim(low, high) = spec else {
+        return plan_err!(
+            "{name} is no axis but a coordinate along {} axes: give it a range, as {name}(40:50), to select the cells inside",
+            variable.axes.len()
+        );
+    };
+    let number = |end: &Option<ScalarValue>| match end.as_ref().map(|v| v.cast_to(&DataType::Float64)) {
+        None => Ok(None),
+        Some(Ok(ScalarValue::Float64(Some(v)))) if v.is_finite() => Ok(Some(v)),
+        _ => plan_err!("{name} has numbers, and {} is none", end.as_ref().map_or(String::new(), ToString::to_string)),
+    };
+    let (low, high) = (number(low)?, number(high)?);
+    let LogicalPlan::TableScan(scan) = plan else { return Ok(None) };
+    let column = Expr::Column(Column::new(Some(scan.table_name.clone()), name));
+    let is_longitude = matches!(role(name.rsplit('.').next().unwrap_or(name), &variable.attributes), AxisRole::Longitude);
+    let predicate = match (low, high) {
+        // Longitudes wrap, and a range that falls goes across the seam.
+        (Some(a), Some(b)) if is_longitude => {
+            let a = if a > b { a - 360.0 } else { a };
+            let turned = |turn: f64| column.clone().gt_eq(lit(a + turn)).and(column.clone().lt_eq(lit(b + turn)));
+            turned(-360.0).or(turned(0.0)).or(turned(360.0))
+        }
+        (Some(a), Some(b)) if a > b => column.clone().gt_eq(lit(b)).and(column.clone().lt_eq(lit(a))),
+        _ => {
+            let ends = [low.map(|v| column.clone().gt_eq(lit(v))), high.map(|v| column.clone().lt_eq(lit(v)))];
+            ends.into_iter().flatten().reduce(Expr::and).unwrap_or_else(|| column.clone().is_not_null())
+        }
+    };
+    Ok(Some(LogicalPlanBuilder::from(plan.clone()).filter(predicate)?.build()?))
 }
 
 fn unaliased(expr: &Expr) -> &Expr {

@@ -76,10 +76,11 @@ impl LeafPlan {
         }
     }
 
-    /// Every tile's request.
+    /// The request of every tile that is wanted.
     pub fn requests(&self) -> Vec<TileRequest> {
         let variables = self.program.variables();
-        (0..self.tiles.len()).map(|i| TileRequest { extent: self.tiles.tile(i).cube_extent(), variables: variables.clone() }).collect()
+        let extents = (0..self.tiles.len()).map(|i| self.tiles.tile(i).cube_extent()).filter(|extent| self.view.wants(extent));
+        extents.map(|extent| TileRequest { extent, variables: variables.clone() }).collect()
     }
 }
 
@@ -151,10 +152,14 @@ impl CubeExec {
         if let Some(n) = plan.fetch {
             text += &format!(", fetch={n}");
         }
-        text += &format!(", tiles={}", plan.tiles.len());
+        let requests = plan.requests();
+        text += &match plan.tiles.len() {
+            all if all == requests.len() => format!(", tiles={all}"),
+            all => format!(", tiles={} of {all}", requests.len()),
+        };
         let of_all =
             plan.program.variables().iter().flat_map(|&v| &plan.view.cube.variables[v].pieces).map(|p| p.stored_bytes).sum::<u64>();
-        match plan.reader.estimate(&plan.view.cube, &plan.requests()) {
+        match plan.reader.estimate(&plan.view.cube, &requests) {
             Ok(e) => text + &format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
             Err(e) => text + &format!(", chunks=unknown ({e})"),
         }

@@ -175,6 +175,9 @@ impl Worker {
     async fn one_tile(self, number: usize) -> Result<Held> {
         let plan = self.plan.clone();
         let tile = plan.tiles.tile(number);
+        if !plan.view.wants(&tile.cube_extent()) {
+            return Ok(Held { batches: vec![], _reservation: self.reserve(0)? });
+        }
         let reservation = self.reserve(self.tile_bytes(&tile))?;
         let fetched = self.fetch(&tile).await?;
         let rows = self.context.session_config().batch_size().max(1);
@@ -313,12 +316,16 @@ impl Worker {
         Ok((accumulators, held))
     }
 
-    async fn fetch_piece(&self, block: Arc<Block>, i: usize) -> Result<(Fetched, MemoryReservation)> {
+    /// The bytes of a block's tile; `None` for one in which no cell is wanted.
+    async fn fetch_piece(&self, block: Arc<Block>, i: usize) -> Result<(Option<Fetched>, MemoryReservation)> {
         let worker = self.clone();
         let task = SpawnedTask::spawn(async move {
             let tile = block.tile(&worker.plan.tiles, i);
+            if !worker.plan.view.wants(&tile.cube_extent()) {
+                return Ok((None, worker.reserve(0)?));
+            }
             let reserved = worker.reserve(worker.tile_bytes(&tile))?;
-            Ok((worker.fetch(&tile).await?, reserved))
+            Ok((Some(worker.fetch(&tile).await?), reserved))
         });
         task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
     }
@@ -328,10 +335,11 @@ impl Worker {
         reduction: &Reduction,
         block: &Block,
         i: usize,
-        fetched: Fetched,
+        fetched: Option<Fetched>,
         joint: Option<&mut JointGroups>,
         into: &mut Accumulators,
     ) -> Result<()> {
+        let Some(fetched) = fetched else { return Ok(()) };
         let tile = block.tile(&self.plan.tiles, i);
         let read = self.decode(fetched)?;
         let _timer = self.measures.compute_time.timer();
@@ -377,7 +385,7 @@ fn first_rows(batches: BoxStream<'static, Result<RecordBatch>>, limit: usize) ->
 }
 
 /// Runs work on the CPU threads. Work whose caller is gone is not begun; a panic in it is an error, not the end.
-async fn on_cpu<T: Send + 'static>(reader: &Reader, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn on_cpu<T: Send + 'static>(reader: &Reader, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     reader.cpu().spawn(move || {
         if sender.is_closed() {

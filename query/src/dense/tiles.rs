@@ -37,7 +37,8 @@ impl TileGrid {
     pub fn new(view: &View, variables: &[usize]) -> TileGrid {
         let cuts = view.cube.cuts(variables);
         let segments: Vec<Vec<Segment>> = view.axes.iter().zip(&cuts).map(|(axis, cuts)| segments_of(axis, cuts)).collect();
-        TileGrid { segments: join_small(segments) }
+        let apart: Vec<bool> = (0..segments.len()).map(|axis| view.cuts_tiles(axis)).collect();
+        TileGrid { segments: join_small(segments, &apart) }
     }
 
     /// The same tiles with every segment along `axis` cut in two: at the edge of a chunk (`cuts`) nearest to its middle, or in
@@ -171,10 +172,11 @@ fn halves(s: &Segment, cuts: &[u64], inside: bool) -> Vec<Segment> {
     vec![part(s.view.start..at), part(at..s.view.end)]
 }
 
-/// Joins neighbouring segments, fastest axis first, while tiles stay below [`TILE_CELLS`].
-fn join_small(mut segments: Vec<Vec<Segment>>) -> Vec<Vec<Segment>> {
+/// Joins neighbouring segments, fastest axis first, while tiles stay below [`TILE_CELLS`]; not along axes whose segments are to
+/// stay `apart`.
+fn join_small(mut segments: Vec<Vec<Segment>>, apart: &[bool]) -> Vec<Vec<Segment>> {
     let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
-    for d in (0..segments.len()).rev() {
+    for d in (0..segments.len()).rev().filter(|&d| !apart.get(d).copied().unwrap_or(false)) {
         let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
         let mut joined: Vec<Segment> = Vec::with_capacity(segments[d].len());
         for s in std::mem::take(&mut segments[d]) {
@@ -251,7 +253,7 @@ mod tests {
     fn small_chunks_are_joined_and_large_ones_are_not() {
         let s = segments_of(&axis(&[0..2000]), &(0..=2000).collect::<Vec<_>>());
         let wide = segments_of(&axis(&[0..64800]), &[0, 64800]);
-        let joined = join_small(vec![s, wide]);
+        let joined = join_small(vec![s, wide], &[false, false]);
         assert_eq!(joined[0].len(), 125);
         assert_eq!(joined[0].iter().map(|s| s.view.end - s.view.start).sum::<u64>(), 2000);
     }

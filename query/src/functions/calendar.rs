@@ -1,16 +1,18 @@
 //! Calendar functions of instants: `year month day hour minute second dayofyear dayofweek week quarter season`.
 //!
 //! They take timestamps of any unit, with or without a time zone, and dates; the numbers agree with DataFusion's
-//! `date_part` of the same field (Gregorian calendar, in the timestamp's own zone). NULL gives NULL.
+//! `date_part` of the same field (Gregorian calendar, in the timestamp's own zone). NULL gives NULL. Text of a calendar
+//! that timestamps cannot hold is read by that calendar (see `model_time`), any other text as a timestamp.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use datafusion::arrow::compute::{DatePart, date_part};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
+use datafusion::arrow::compute::{self, CastOptions, DatePart, date_part};
 use datafusion::arrow::datatypes::{DataType, Int32Type, TimeUnit};
 use datafusion::common::types::{NativeType, logical_date, logical_string};
 use datafusion::common::utils::take_function_args;
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -18,6 +20,9 @@ use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     Coercion, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, TypeSignatureClass, Volatility,
 };
+use graticule_storage::array;
+
+use super::model_time;
 
 /// The seasons by month, January first: December to February, and so on, as climatology names them.
 const SEASONS: [&str; 12] = ["DJF", "DJF", "MAM", "MAM", "MAM", "JJA", "JJA", "JJA", "SON", "SON", "SON", "DJF"];
@@ -91,9 +96,16 @@ impl Field {
         if self != Field::Season {
             return Ok(numbers);
         }
-        let months = numbers.as_primitive::<Int32Type>();
+        Ok(self.named(numbers.as_primitive::<Int32Type>().clone()))
+    }
+
+    /// The seasons of months; numbers of any other field as they are.
+    fn named(self, numbers: Int32Array) -> ArrayRef {
+        if self != Field::Season {
+            return Arc::new(numbers);
+        }
         let season = |m: i32| usize::try_from(m - 1).ok().and_then(|i| SEASONS.get(i)).copied();
-        Ok(Arc::new(months.iter().map(|m| m.and_then(season)).collect::<StringArray>()))
+        Arc::new(numbers.iter().map(|m| m.and_then(season)).collect::<StringArray>())
     }
 }
 
@@ -117,11 +129,55 @@ impl Calendar {
             NativeType::Timestamp(TimeUnit::Nanosecond, None),
         );
         let date = Coercion::new_exact(TypeSignatureClass::Native(logical_date()));
-        let mut accepted = vec![TypeSignature::Coercible(vec![instant]), TypeSignature::Coercible(vec![date])];
+        // Text stays text: it may be a time of a calendar that timestamps cannot hold.
+        let text = Coercion::new_exact(TypeSignatureClass::Native(logical_string()));
+        let mut accepted =
+            vec![TypeSignature::Coercible(vec![text]), TypeSignature::Coercible(vec![instant]), TypeSignature::Coercible(vec![date])];
         if matches!(field, Field::Hour | Field::Minute | Field::Second) {
             accepted.push(TypeSignature::Coercible(vec![Coercion::new_exact(TypeSignatureClass::Time)]));
         }
         Calendar { field, signature: Signature::one_of(accepted, Volatility::Immutable) }
+    }
+}
+
+impl Calendar {
+    /// Of text: by the column's calendar, where it has one; else as the timestamp that it stands for.
+    fn of_text(&self, texts: &ArrayRef, calendar: Option<array::Calendar>) -> Result<ArrayRef> {
+        let Some(calendar) = calendar else {
+            let instants = DataType::Timestamp(TimeUnit::Nanosecond, None);
+            return self.field.of(&compute::kernels::cast::cast_with_options(
+                texts,
+                &instants,
+                &CastOptions { safe: false, ..Default::default() },
+            )?);
+        };
+        let texts = compute::cast(texts, &DataType::Utf8)?;
+        let number = |text: &str| -> Result<i32> {
+            let (microseconds, _) = calendar.period(text).map_err(DataFusionError::Execution)?;
+            let at = calendar.date(microseconds);
+            let seconds = at.microseconds / 1_000_000;
+            let number = match self.field {
+                Field::Year => at.year,
+                Field::Quarter => (at.month + 2) / 3,
+                Field::Month | Field::Season => at.month,
+                Field::Day => at.day,
+                Field::Hour => seconds / 3_600,
+                Field::Minute => seconds / 60 % 60,
+                Field::Second => seconds % 60,
+                Field::DayOfYear => at.day_of_year,
+                // The calendar's days are those of the world: 1970-01-01 was a Thursday, the Julian one thirteen days later.
+                Field::DayOfWeek if matches!(calendar, array::Calendar::Standard | array::Calendar::Julian) => {
+                    let shift = if calendar == array::Calendar::Julian { 13 } else { 0 };
+                    (microseconds.div_euclid(86_400_000_000) + shift + 4).rem_euclid(7)
+                }
+                Field::DayOfWeek | Field::Week => {
+                    return exec_err!("{}: the calendar {} has no weeks", self.name(), calendar.name());
+                }
+            };
+            i32::try_from(number).map_err(|e| DataFusionError::External(Box::new(e)))
+        };
+        let numbers = texts.as_string::<i32>().iter().map(|t| t.map(number).transpose()).collect::<Result<Int32Array>>()?;
+        Ok(self.field.named(numbers))
     }
 }
 
@@ -139,11 +195,16 @@ impl ScalarUDFImpl for Calendar {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let calendar = args.arg_fields.first().and_then(|f| model_time::calendar_of(f));
         let [instants] = take_function_args(self.name(), args.args)?;
+        let of = |array: &ArrayRef| match array.data_type().is_string() {
+            true => self.of_text(array, calendar),
+            false => self.field.of(array),
+        };
         match instants {
-            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(self.field.of(&array)?)),
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(of(&array)?)),
             ColumnarValue::Scalar(scalar) => {
-                let one = self.field.of(&scalar.to_array()?)?;
+                let one = of(&scalar.to_array()?)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?))
             }
         }
@@ -263,6 +324,29 @@ mod tests {
         // Past the end of nanoseconds there is no such range, and the function itself answers.
         assert_eq!(table("SELECT count(*) FROM t WHERE year(ns) = 2262").await, "0");
         assert_eq!(table("SELECT count(*) FROM t WHERE year(ns) < 3000").await, "3");
+    }
+
+    #[tokio::test]
+    async fn text_of_a_calendar_is_read_by_that_calendar() {
+        let context = context();
+        let column = |name: &str, calendar: &str| {
+            let metadata = [(crate::view::CALENDAR.to_string(), calendar.to_string())].into();
+            datafusion::arrow::datatypes::Field::new(name, DataType::Utf8, true).with_metadata(metadata)
+        };
+        let schema = datafusion::arrow::datatypes::Schema::new(vec![column("a", "360_day"), column("b", "standard")]);
+        let times = [Some("2001-02-30T12:34:56.5"), None, Some("2001-12-30T00:00:00")];
+        let old = [Some("1582-10-15T00:00:00"), Some("1582-10-04T00:00:00"), Some("1970-01-01T00:00:00")];
+        let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(times.to_vec())), Arc::new(StringArray::from(old.to_vec()))];
+        context.register_batch("m", RecordBatch::try_new(Arc::new(schema), columns).unwrap()).unwrap();
+        let one = async |sql: &str| {
+            let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+            pretty_format_batches(&batches).unwrap().to_string().lines().skip(3).filter(|l| l.starts_with('|')).collect::<String>()
+        };
+        let sql = "SELECT year(a), month(a), day(a), hour(a), minute(a), second(a), dayofyear(a), quarter(a), season(a) FROM m WHERE a < '2001-03'";
+        assert_eq!(one(sql).await.split_whitespace().collect::<String>(), "|2001|2|30|12|34|56|60|1|DJF|");
+        assert_eq!(one("SELECT string_agg(CAST(dayofweek(b) AS VARCHAR), ' ') FROM m").await.trim_matches(['|', ' ']), "5 4 4");
+        let error = context.sql("SELECT dayofweek(a) FROM m").await.unwrap().collect().await.unwrap_err().to_string();
+        assert!(error.contains("360_day has no weeks"), "{error}");
     }
 
     #[tokio::test]

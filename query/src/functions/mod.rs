@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 pub mod calendar;
 pub(crate) mod coarsen;
+pub(crate) mod model_time;
 mod width_bucket;
 
 use std::sync::Arc;

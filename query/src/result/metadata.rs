@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::error::Result;
-use graticule_storage::array::{Axis, Coordinates};
+use graticule_storage::array::{Axis, Calendar, Coordinates};
+use graticule_storage::convention::cf::time::TimeReference;
 use serde_json::{Value, json};
 
 use crate::view::View;
@@ -30,9 +31,9 @@ pub(crate) fn axes_json(axes: &[ResultAxis], view: &View) -> Result<String> {
     let grid = &view.cube.grid;
     let mut scalars = Vec::new();
     for (axis, seen) in grid.axes.iter().zip(&view.axes).filter(|(_, seen)| seen.fixed && seen.len() == 1) {
-        let mut scalar =
-            axis_json(&ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) })?;
-        scalar["value"] = single(&seen.coordinates)?;
+        let one = ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) };
+        let mut scalar = axis_json(&one)?;
+        scalar["value"] = single(&sent(&one))?;
         if let Some(map) = scalar.as_object_mut() {
             map.remove("size");
         }
@@ -43,16 +44,39 @@ pub(crate) fn axes_json(axes: &[ResultAxis], view: &View) -> Result<String> {
 
 fn axis_json(axis: &ResultAxis) -> Result<Value> {
     let source = axis.source.as_ref();
+    let coordinates_as_sent = sent(axis);
     Ok(json!({
         "name": axis.name,
         "size": axis.coordinates.len(),
-        "dtype": dtype(axis.coordinates.data_type()),
+        "dtype": dtype(coordinates_as_sent.data_type()),
         "units": source.and_then(|a| a.units.clone()),
         "calendar": source.and_then(|a| a.calendar.clone()),
         "role": source.map(|a| format!("{:?}", a.role).to_lowercase()),
         "attributes": source.map_or(json!({}), |a| a.attributes.to_json()),
-        "coordinates": if source.is_some_and(is_positions) && starts_at_zero(&axis.coordinates) { Value::Null } else { coordinates(&axis.coordinates)? },
+        "coordinates": if source.is_some_and(is_positions) && starts_at_zero(&axis.coordinates) { Value::Null } else { coordinates(&coordinates_as_sent)? },
     }))
+}
+
+/// The coordinates as clients get them: times of a calendar that Arrow lacks as counts in the file's units, from which xarray
+/// (and whoever knows cftime) makes dates of that calendar; all others as they are.
+fn sent(axis: &ResultAxis) -> ArrayRef {
+    let counts = || {
+        let source = axis.source.as_ref()?;
+        let Coordinates::Calendar(calendar, _) = &source.coordinates else { return None };
+        let (reference, _) = TimeReference::parse(source.units.as_deref()?, Some(calendar.name())).ok()?;
+        counts_of(axis.coordinates.as_string_opt::<i32>()?.iter(), *calendar, reference)
+    };
+    counts().unwrap_or_else(|| axis.coordinates.clone())
+}
+
+/// Whole numbers where all of them are, else floating-point ones.
+fn counts_of<'a>(texts: impl Iterator<Item = Option<&'a str>>, calendar: Calendar, reference: TimeReference) -> Option<ArrayRef> {
+    let counts: Vec<f64> = texts.map(|t| Some(reference.count(calendar.period(t?).ok()?.0))).collect::<Option<_>>()?;
+    let whole = |v: &f64| v.fract() == 0.0 && v.abs() < 9e15;
+    Some(match counts.iter().all(whole) {
+        true => Arc::new(counts.into_iter().map(|v| v as i64).collect::<Int64Array>()),
+        false => Arc::new(Float64Array::from(counts)),
+    })
 }
 
 fn is_positions(axis: &Axis) -> bool {

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Attributes;
+use super::{Attributes, Calendar};
 
 /// What an axis measures (CF section 4; GeoTIFF model space).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,9 @@ pub enum Coordinates {
     Time(TimeUnit, Vec<i64>),
     /// Labels.
     Text(Vec<String>),
+    /// Times of a calendar whose dates are not those of clocks (`noleap`, `360_day`, `julian` ..., and `standard` before the
+    /// reform of 1582): microseconds since 1970-01-01T00:00 of that calendar. Users see ISO text, which sorts as time does.
+    Calendar(Calendar, Vec<i64>),
 }
 
 impl Coordinates {
@@ -90,6 +93,7 @@ impl Coordinates {
             Coordinates::Int64(v) => v.len() as u64,
             Coordinates::Time(_, v) => v.len() as u64,
             Coordinates::Text(v) => v.len() as u64,
+            Coordinates::Calendar(_, v) => v.len() as u64,
         }
     }
 
@@ -110,17 +114,18 @@ impl Coordinates {
             Coordinates::Time(TimeUnit::Microsecond, v) => Arc::new(TimestampMicrosecondArray::from(v.clone())),
             Coordinates::Time(TimeUnit::Nanosecond, v) => Arc::new(TimestampNanosecondArray::from(v.clone())),
             Coordinates::Text(v) => Arc::new(StringArray::from(v.clone())),
+            Coordinates::Calendar(..) => Arc::new(StringArray::from_iter_values((0..self.len() as usize).map(|i| self.display(i)))),
         }
     }
 
-    /// As numbers: times as counts of their unit; `None` for labels.
+    /// As numbers: times as counts of their unit, those of a calendar in microseconds; `None` for labels.
     pub fn to_f64(&self) -> Option<Vec<f64>> {
         match self {
             Coordinates::Index(n) => Some((0..*n).map(|i| i as f64).collect()),
             Coordinates::Float32(v) => Some(v.iter().map(|&x| f64::from(x)).collect()),
             Coordinates::Float64(v) => Some(v.clone()),
             Coordinates::Int32(v) => Some(v.iter().map(|&x| f64::from(x)).collect()),
-            Coordinates::Int64(v) | Coordinates::Time(_, v) => Some(v.iter().map(|&x| x as f64).collect()),
+            Coordinates::Int64(v) | Coordinates::Time(_, v) | Coordinates::Calendar(_, v) => Some(v.iter().map(|&x| x as f64).collect()),
             Coordinates::Text(_) => None,
         }
     }
@@ -134,6 +139,7 @@ impl Coordinates {
             Coordinates::Int32(v) => v[i].to_string(),
             Coordinates::Int64(v) => v[i].to_string(),
             Coordinates::Text(v) => v[i].clone(),
+            Coordinates::Calendar(calendar, v) => calendar.text(v[i]).unwrap_or_else(|| format!("{} us since 1970-01-01", v[i])),
             Coordinates::Time(unit, v) => {
                 let per = unit.per_second();
                 let (s, rest) = (v[i].div_euclid(per), v[i].rem_euclid(per));

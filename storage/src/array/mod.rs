@@ -2,6 +2,7 @@
 
 mod attributes;
 mod axis;
+mod calendar;
 mod chunk_grid;
 mod data_type;
 mod encoding;
@@ -14,6 +15,7 @@ mod shard;
 pub(crate) use attributes::float_to_json;
 pub use attributes::{AttributeValue, Attributes};
 pub use axis::{Axis, AxisRole, Coordinates, TimeUnit};
+pub use calendar::{Calendar, DateTime};
 pub use chunk_grid::ChunkGrid;
 pub use data_type::{ByteOrder, DataType};
 pub use encoding::{Encoding, Scalar, value_type};

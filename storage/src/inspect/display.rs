@@ -11,7 +11,7 @@ pub(super) fn axis(axis: &Axis) -> Option<String> {
         return None;
     }
     let (first, last) = (axis.coordinates.display(0), axis.coordinates.display(axis.len() as usize - 1));
-    let units = axis.units.as_deref().filter(|_| !matches!(axis.coordinates, Coordinates::Time(..)));
+    let units = axis.units.as_deref().filter(|_| !matches!(axis.coordinates, Coordinates::Time(..) | Coordinates::Calendar(..)));
     Some(format!("{} {first} .. {last}{}", axis.name, units.map(|u| format!(" {u}")).unwrap_or_default()))
 }
 

@@ -3,7 +3,8 @@
 usage: python make_times.py          (needs cftime and numpy)
 
 Each case has units, calendar (null: none given), a stored type and values; `microseconds` are the instants counted from 1970-01-01 in the same
-calendar, `epoch` that of the reference time. Cases with `refused` are units that cftime refuses as well.
+calendar, `epoch` that of the reference time,
+`text` the times as ISO text. Cases with `refused` are units that cftime refuses as well.
 """
 import json
 from pathlib import Path
@@ -43,12 +44,28 @@ CASES = [
     ("days since 1850-03-01", "all_leap", "f8", [0.5]),
     ("days since 1850-02-30", "360_day", "f8", [0.5]),
     ("days since 1850-01-01", "julian", "f8", [0.5]),
-    ("days since -4712-01-01", "julian", "i4", [0, 2440587]),
+    ("days since -4712-01-01", "julian", "i4", [2440587]),
+    ("days since 2000-01-01", "360_day", "i4", [0, 29, 30, 59, 359, 360, 719, 720, -1, -720_000]),
+    ("days since 2000-01-01", "NOLEAP", "f8", [58, 59, 60, 364.75, 365, 1460.0000115740741]),
+    ("hours since 2000-01-01", "366_day", "i4", [1416, 1440, 8784]),
+    ("months since 1850-01-01", "360_day", "i4", [0, 1, 13, 1200]),
+    ("common_years since 1850-01-01", "noleap", "i4", [0, 1, 150]),
+    ("seconds since 1900-02-29 12:00", "julian", "i8", [0, 86400, 3_155_760_000]),
+    ("days since 1582-10-01", "julian", "i4", [3, 4, 13, 14]),
+    ("days since 0000-01-01", "noleap", "f8", [0, 164569.0, 3649999.5]),
+    ("days since 1500-02-29", "standard", "i4", [-1, 0, 1, 30_178, 30_179]),
+    ("milliseconds since 2001-01-01", "noleap", "i8", [1, 86_400_250]),
 ]
 REFUSED = [
-    ("days since 1990-02-30", "standard"), ("days since 1582-10-10", "standard"), ("barf since 2000-01-01", None), ("days since Jan 1, 2000", None),
-    ("days since 2000-13-01", None), ("months since 2000-01-01", "standard"), ("days since 1850-02-29", "noleap"), ("days since 2000-01-01", "lunar"),
+    ("days since 1990-02-30", "standard"), ("days since 1582-10-10", "standard"), ("barf since 2000-01-01", None), 
+    ("days since 2000-13-01", None), ("days since 1850-02-29", "noleap"), ("days since 2000-01-01", "lunar"),
 ]
+
+
+def text(date):
+    """ISO text without decimals that say nothing."""
+    iso = date.isoformat()
+    return iso.rstrip("0") if "." in iso else iso
 
 
 def main():
@@ -59,7 +76,7 @@ def main():
         dates = cftime.num2date(np.array(values, dtype), units, cal, only_use_cftime_datetimes=True)
         epoch = cftime.date2num(cftime.num2date(0, units, cal, only_use_cftime_datetimes=True), since, calendar=cal)
         out.append({"units": units, "calendar": calendar, "type": dtype, "values": values, "microseconds": [int(v) for v in np.ravel(cftime.date2num(dates, since, calendar=cal))],
-                    "epoch": int(epoch)})
+                    "epoch": int(epoch), "text": [text(d) for d in np.ravel(dates)]})
     for units, calendar in REFUSED:
         try:
             cftime.num2date(0, units, calendar or "standard")

@@ -50,7 +50,8 @@ impl<'a> FrameAxis<'a> {
 
     fn agreeing(&self, axis: &Axis) -> Option<usize> {
         let first = first_coordinate(axis);
-        let slack = if matches!(axis.coordinates, Coordinates::Time(..)) { 0.0 } else { 1e-3 * (1.0 + first.abs()) };
+        let slack =
+            if matches!(axis.coordinates, Coordinates::Time(..) | Coordinates::Calendar(..)) { 0.0 } else { 1e-3 * (1.0 + first.abs()) };
         let alike = |known: f64| known.is_nan() || first.is_nan() || (known - first).abs() <= slack;
         let mut known = self.different.iter().zip(&self.firsts);
         known.position(|((known, _), &begin)| alike(begin) && known.len() == axis.len() && merge::difference(known, axis).is_none())
@@ -82,6 +83,7 @@ fn first_coordinate(axis: &Axis) -> f64 {
         Coordinates::Int64(v) => v.first().map_or(f64::NAN, |&v| v as f64),
         // Seconds since 1970 are so large that a thousandth of them is a day: only what is left of a day is compared.
         Coordinates::Time(unit, v) => v.first().map_or(f64::NAN, |&v| v.div_euclid(unit.per_second()) as f64),
+        Coordinates::Calendar(_, v) => v.first().map_or(f64::NAN, |&v| v.div_euclid(1_000_000) as f64),
         Coordinates::Text(_) => f64::NAN,
     }
 }
@@ -154,7 +156,7 @@ impl<'a> Frame<'a> {
                 (None, None) => match &axis.coordinates {
                     Coordinates::Index(_) => false,
                     _ if frame.is_horizontal() => frame.varies(),
-                    Coordinates::Time(..) | Coordinates::Text(_) => true,
+                    Coordinates::Time(..) | Coordinates::Calendar(..) | Coordinates::Text(_) => true,
                     _ => frame.different.iter().all(|(known, _)| !merge::interleave(known, axis)),
                 },
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::array::{Axis, Coordinates, TimeUnit};
+use crate::array::{Axis, Calendar, Coordinates, TimeUnit};
 use crate::convention::cf::coordinates::in_unit;
 use crate::convention::cf::time::TimeReference;
 use crate::{Error, Result};
@@ -56,7 +56,13 @@ pub fn difference(expected: &Axis, found: &Axis) -> Option<String> {
             let unit = coarser(*u, *v);
             in_unit(*u, x, unit).iter().zip(&in_unit(*v, y, unit)).position(|(x, y)| x != y)
         }
-        (Coordinates::Time(..), _) | (_, Coordinates::Time(..)) => return Some(kinds()),
+        _ if in_calendar(expected).is_some() && in_calendar(expected).map(|c| c.0) == in_calendar(found).map(|c| c.0) => {
+            let counts = |axis: &Axis| in_calendar(axis).map(|c| c.1).unwrap_or_default();
+            counts(expected).iter().zip(&counts(found)).position(|(x, y)| x != y)
+        }
+        (Coordinates::Time(..) | Coordinates::Calendar(..), _) | (_, Coordinates::Time(..) | Coordinates::Calendar(..)) => {
+            return Some(kinds());
+        }
         _ => {
             let (Some(x), Some(y)) = (a.to_f64(), b.to_f64()) else { return Some(kinds()) };
             let tolerance = tolerance(a, &x).max(tolerance(b, &y));
@@ -70,7 +76,7 @@ pub fn difference(expected: &Axis, found: &Axis) -> Option<String> {
             let show = |c: &Coordinates| if i < c.len() { c.display(i as usize) } else { "none".to_owned() };
             Some(format!("{} cells expected, {} found; coordinate {i}: expected {}, found {}", a.len(), b.len(), show(a), show(b)))
         }
-        None if expected.units != found.units && !a.is_empty() && !matches!(a, Coordinates::Time(..)) => {
+        None if expected.units != found.units && !a.is_empty() && !matches!(a, Coordinates::Time(..) | Coordinates::Calendar(..)) => {
             let unit = |axis: &Axis| axis.units.clone().unwrap_or_else(|| "none".to_owned());
             Some(format!("expected units {}, found {}", unit(expected), unit(found)))
         }
@@ -82,9 +88,27 @@ fn kind(coordinates: &Coordinates) -> &'static str {
     match coordinates {
         Coordinates::Index(_) => "no",
         Coordinates::Time(..) => "time",
+        Coordinates::Calendar(Calendar::Standard, _) => "time before 1582",
+        Coordinates::Calendar(Calendar::ProlepticGregorian, _) => "proleptic_gregorian time",
+        Coordinates::Calendar(Calendar::Julian, _) => "julian time",
+        Coordinates::Calendar(Calendar::NoLeap, _) => "noleap time",
+        Coordinates::Calendar(Calendar::AllLeap, _) => "all_leap time",
+        Coordinates::Calendar(Calendar::Days360, _) => "360_day time",
         Coordinates::Text(_) => "text",
         Coordinates::Float32(_) | Coordinates::Float64(_) => "floating-point",
         Coordinates::Int32(_) | Coordinates::Int64(_) => "integer",
+    }
+}
+
+/// The times of an axis in microseconds of their calendar, where dates tell the calendar; instants of the standard calendar go
+/// with its times before 1582.
+fn in_calendar(axis: &Axis) -> Option<(Calendar, Vec<i64>)> {
+    match &axis.coordinates {
+        Coordinates::Calendar(calendar, v) => Some((*calendar, v.clone())),
+        Coordinates::Time(unit, v) if Calendar::from_name(axis.calendar.as_deref()) == Some(Calendar::Standard) => {
+            Some((Calendar::Standard, in_unit(*unit, v, TimeUnit::Microsecond)))
+        }
+        _ => None,
     }
 }
 
@@ -99,6 +123,14 @@ pub fn union(segments: &[Segment]) -> Result<(Axis, Vec<Vec<Run>>)> {
     if segments.iter().all(|s| Arc::ptr_eq(s.axis, first.axis)) {
         let run = Run { from: 0, to: 0, length: first.axis.len() };
         return Ok((first.axis.as_ref().clone(), vec![vec![run]; segments.len()]));
+    }
+    if segments.iter().any(|s| matches!(s.axis.coordinates, Coordinates::Calendar(..)))
+        && let Some(times) = segments.iter().map(|s| in_calendar(s.axis)).collect::<Option<Vec<_>>>()
+        && let Some(calendar) = times.first().map(|t| t.0).filter(|calendar| times.iter().all(|t| t.0 == *calendar))
+    {
+        let counts: Vec<Vec<i64>> = times.into_iter().map(|t| t.1).collect();
+        let (values, runs) = ordered(segments, &counts, |a, b| a == b)?;
+        return Ok((assemble(segments, &runs, Coordinates::Calendar(calendar, values)), runs));
     }
     let same_kind = |s: &&Segment| kind(&s.axis.coordinates) == kind(&first.axis.coordinates);
     let numeric = |s: &Segment| matches!(kind(&s.axis.coordinates), "integer" | "floating-point");
@@ -119,6 +151,7 @@ pub fn union(segments: &[Segment]) -> Result<(Axis, Vec<Vec<Run>>)> {
                 .to_owned(),
         )),
         Coordinates::Text(_) => Ok(union_of_labels(segments)),
+        Coordinates::Calendar(..) => Err(first.error("its calendar is not that of the other files".to_owned())),
         Coordinates::Time(..) => {
             let unit = segments.iter().fold(TimeUnit::Nanosecond, |unit, s| match s.axis.coordinates {
                 Coordinates::Time(u, _) => coarser(unit, u),
@@ -261,6 +294,7 @@ pub fn assemble(segments: &[Segment], runs: &[Vec<Run>], coordinates: Coordinate
         // Bounds of times count the axis's own unit.
         let scale = match (&segment.axis.coordinates, &coordinates) {
             (Coordinates::Time(from, _), Coordinates::Time(to, _)) => to.per_second() as f64 / from.per_second() as f64,
+            (Coordinates::Time(from, _), Coordinates::Calendar(..)) => 1e6 / from.per_second() as f64,
             _ => 1.0,
         };
         match (&segment.axis.bounds, &mut bounds) {
@@ -361,6 +395,23 @@ mod tests {
         let (merged, runs) = union_of(&[since(2001, vec![0.5, 1.5]), since(2000, vec![363.5, 364.5])]).unwrap();
         assert_eq!(merged.coordinates, Coordinates::Float64(vec![-1.5, -0.5, 0.5, 1.5]));
         assert_eq!((merged.units.as_deref(), runs[0][0].to), (Some("days since 2001-01-01"), 2));
+    }
+
+    #[test]
+    fn times_of_a_calendar_meet_by_their_dates() {
+        let times = |calendar: Calendar, texts: &[&str]| {
+            axis(Coordinates::Calendar(calendar, texts.iter().map(|t| calendar.period(t).unwrap().0).collect()))
+        };
+        let days = Calendar::Days360;
+        let (merged, runs) = union_of(&[times(days, &["2001-02-30", "2001-03-01"]), times(days, &["2001-02-28", "2001-02-29"])]).unwrap();
+        assert_eq!((merged.coordinates.display(2), runs[0][0].to), ("2001-02-30T00:00:00".into(), 2));
+        let other = union_of(&[times(days, &["2001-01-01"]), times(Calendar::NoLeap, &["2001-01-02"])]).unwrap_err().to_string();
+        assert!(other.contains("expected 360_day time coordinates") && other.contains("found noleap time"), "{other}");
+        // A file after the reform of 1582 goes on where one before it ends.
+        let late = axis(Coordinates::Time(TimeUnit::Nanosecond, vec![0]));
+        let late = Arc::new(Axis { calendar: Some("standard".into()), ..late.as_ref().clone() });
+        let (merged, _) = union_of(&[late, times(Calendar::Standard, &["1500-02-29"])]).unwrap();
+        assert_eq!([merged.coordinates.display(0), merged.coordinates.display(1)], ["1500-02-29T00:00:00", "1970-01-01T00:00:00"]);
     }
 
     #[test]

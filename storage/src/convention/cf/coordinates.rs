@@ -5,9 +5,8 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType as ArrowType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::datatypes::{UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 
-use super::calendar::Calendar;
 use super::time::{self, Numbers, TimeReference};
-use crate::array::{Attributes, Axis, AxisRole, Coordinates, TimeUnit};
+use crate::array::{Attributes, Axis, AxisRole, Calendar, Coordinates, TimeUnit};
 
 /// What a coordinate variable measures: by `standard_name`, `units`, `axis`, `positive`, and its name, in that order.
 pub fn role(name: &str, attributes: &Attributes) -> AxisRole {
@@ -149,11 +148,7 @@ fn times(
     match reference.coordinates(&numbers) {
         Some(instants) => (instants, Some(name)),
         None => {
-            let why = if reference.calendar.is_civil() {
-                "some of its times are missing or out of range".to_owned()
-            } else {
-                format!("its calendar is {name}")
-            };
+            let why = "some of its times are missing or out of range";
             warnings.push(format!("axis {dimension}: {why}; its coordinates stay numbers ({units})"));
             (coordinates, Some(name))
         }
@@ -167,27 +162,28 @@ fn numbers(coordinates: &Coordinates) -> Option<Numbers> {
         Coordinates::Int64(v) => Numbers::Integers(v.clone()),
         Coordinates::Float32(v) => Numbers::Singles(v.iter().map(|&v| v.into()).collect()),
         Coordinates::Float64(v) => Numbers::Doubles(v.clone()),
-        Coordinates::Index(_) | Coordinates::Time(..) | Coordinates::Text(_) => return None,
+        Coordinates::Index(_) | Coordinates::Time(..) | Coordinates::Text(_) | Coordinates::Calendar(..) => return None,
     })
 }
 
 /// The cells of a bounds variable (`[n, 2]`, decoded) as the bounds of an axis, in the units of the axis's coordinates; bounds
 /// inherit units and calendar from their coordinate variable. `None` where a bound is missing or the shape is another.
 pub fn bounds(axis: &Axis, cells: &ArrayRef, attributes: &Attributes) -> Option<Vec<[f64; 2]>> {
-    let (mut coordinates, missing) = from_cells(cells)?;
+    let (coordinates, missing) = from_cells(cells)?;
     if missing > 0 || coordinates.len() != axis.len().checked_mul(2)? {
         return None;
     }
-    if let Coordinates::Time(unit, _) = &axis.coordinates {
-        let units = attributes.text("units").filter(|u| time::is_time(u)).or(axis.units.as_deref())?;
-        let calendar = attributes.text("calendar").or(axis.attributes.text("calendar"));
-        let (reference, _) = TimeReference::parse(units, calendar).ok()?;
-        coordinates = reference.coordinates(&numbers(&coordinates)?)?;
-        let Coordinates::Time(found, counts) = &coordinates else { return None };
-        let scale = unit.per_second() as f64 / found.per_second() as f64;
-        return Some(pairs(counts.iter().map(|&c| c as f64 * scale)));
-    }
-    Some(pairs(coordinates.to_f64()?.into_iter()))
+    let per_second = match &axis.coordinates {
+        Coordinates::Time(unit, _) => unit.per_second(),
+        Coordinates::Calendar(..) => 1_000_000,
+        _ => return Some(pairs(coordinates.to_f64()?.into_iter())),
+    };
+    let units = attributes.text("units").filter(|u| time::is_time(u)).or(axis.units.as_deref())?;
+    let calendar = attributes.text("calendar").or(axis.attributes.text("calendar"));
+    let (reference, _) = TimeReference::parse(units, calendar).ok()?;
+    let instants = reference.instants(&numbers(&coordinates)?)?;
+    let nanoseconds = 1_000_000_000 / i128::from(per_second);
+    Some(pairs(instants.iter().map(|t| t.div_euclid(nanoseconds) as f64)))
 }
 
 fn pairs(mut values: impl Iterator<Item = f64>) -> Vec<[f64; 2]> {
@@ -209,7 +205,7 @@ fn disorder(coordinates: &Coordinates) -> Option<&'static str> {
         Coordinates::Float32(v) => of(v),
         Coordinates::Float64(v) => of(v),
         Coordinates::Int32(v) => of(v),
-        Coordinates::Int64(v) | Coordinates::Time(_, v) => of(v),
+        Coordinates::Int64(v) | Coordinates::Time(_, v) | Coordinates::Calendar(_, v) => of(v),
         Coordinates::Index(_) | Coordinates::Text(_) => None,
     }
 }
@@ -261,20 +257,28 @@ mod tests {
     }
 
     #[test]
-    fn model_calendars_stay_numbers() {
+    fn model_calendars_are_times_of_their_own() {
+        let axis_of = |calendar: &str, first: f64, warnings: &mut Vec<String>| {
+            let attributes = attributes(&[("units", "days since 1850-01-01"), ("calendar", calendar)]);
+            axis("time", &attributes, Coordinates::Float64(vec![first, first + 59.5]), 0, warnings)
+        };
         let mut warnings = vec![];
-        let found = axis(
-            "time",
-            &attributes(&[("units", "days since 1850-01-01"), ("calendar", "365_day")]),
-            Coordinates::Float64(vec![0.5, 1.5]),
-            0,
-            &mut warnings,
-        );
-        assert_eq!(
-            (found.coordinates, found.calendar.as_deref(), found.role),
-            (Coordinates::Float64(vec![0.5, 1.5]), Some("noleap"), AxisRole::Time)
-        );
-        assert_eq!(warnings.len(), 1);
+        let mut found = axis_of("365_day", 0.5, &mut warnings);
+        let texts = |axis: &Axis| [axis.coordinates.display(0), axis.coordinates.display(1)];
+        assert_eq!(texts(&found), ["1850-01-01T12:00:00", "1850-03-02T00:00:00"]);
+        assert_eq!((found.calendar.as_deref(), found.role, warnings.len()), (Some("noleap"), AxisRole::Time, 0));
+        assert_eq!(texts(&axis_of("360_DAY", 0.0, &mut warnings))[1], "1850-02-30T12:00:00");
+        assert_eq!(texts(&axis_of("julian", 0.0, &mut warnings))[1], "1850-03-01T12:00:00");
+        // Before the reform the standard calendar's dates are Julian ones.
+        assert_eq!(texts(&axis_of("standard", -97_657.5, &mut warnings)), ["1582-08-06T12:00:00", "1582-10-15T00:00:00"]);
+        assert!(matches!(axis_of("standard", -97_000.0, &mut warnings).coordinates, Coordinates::Time(..)));
+        assert_eq!(warnings.len(), 0);
+        let out = axis_of("noleap", 1e7, &mut warnings);
+        assert!(matches!(out.coordinates, Coordinates::Float64(_)) && warnings.len() == 1);
+        let cells: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 1.0, 59.0, 60.0]));
+        found.bounds = bounds(&found, &cells, &attributes(&[]));
+        let micros = |text: &str| Calendar::NoLeap.period(text).unwrap().0 as f64;
+        assert_eq!(found.bounds.unwrap()[1], [micros("1850-03-01"), micros("1850-03-02")]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Grid mappings (CF section 5.6): which variable describes the projection of a data variable, and what CRS it names.
 
+use super::projection;
 use crate::array::{AttributeValue, Attributes};
 
 /// True for a variable that only carries a projection's parameters.
@@ -22,8 +23,20 @@ pub fn references(attribute: &str) -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// The CRS that a grid mapping's attributes name: `EPSG:n` where they say so, else WKT; `None` where they give parameters only.
-pub fn crs(attributes: &Attributes) -> Option<String> {
+/// The CRS of a grid mapping: `EPSG:n` where its attributes name one, else their WKT, else WKT from the projection's parameters
+/// (see [`projection`]). `None` where that cannot be made, with the reason among `warnings`.
+pub fn crs(attributes: &Attributes, warnings: &mut Vec<String>) -> Option<String> {
+    if let Some(named) = named(attributes) {
+        return Some(named);
+    }
+    if attributes.get("grid_mapping_name").is_none() {
+        return None;
+    }
+    projection::crs(attributes).map_err(|why| warnings.push(format!("its projection makes no CRS: {why}"))).ok()
+}
+
+/// The CRS that attributes name: `EPSG:n` where they say so, else WKT.
+fn named(attributes: &Attributes) -> Option<String> {
     let wkt = ["crs_wkt", "spatial_ref", "esri_pe_string"]
         .iter()
         .filter_map(|name| attributes.text(name))
@@ -42,10 +55,7 @@ pub fn crs(attributes: &Attributes) -> Option<String> {
             return code;
         }
     }
-    if let Some(wkt) = wkt {
-        return Some(wkt.to_owned());
-    }
-    (attributes.text("grid_mapping_name") == Some("latitude_longitude")).then(|| "EPSG:4326".to_owned())
+    wkt.map(str::to_owned)
 }
 
 /// The EPSG code of the whole of a CRS: `EPSG:n` (also as a URN or `+init=epsg:n`), bare digits, or WKT whose outermost
@@ -98,7 +108,8 @@ mod tests {
     use super::*;
 
     fn named(list: &[(&str, &str)]) -> Option<String> {
-        crs(&Attributes(list.iter().map(|(n, v)| (n.to_string(), AttributeValue::Text(v.to_string()))).collect()))
+        let attributes = Attributes(list.iter().map(|(n, v)| (n.to_string(), AttributeValue::Text(v.to_string()))).collect());
+        crs(&attributes, &mut vec![])
     }
 
     #[test]

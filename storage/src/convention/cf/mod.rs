@@ -1,11 +1,11 @@
 //! CF: from a granule's arrays and attributes to data variables with axes, encodings and CRS. Here the parts are put together
 //! and the cells of coordinate variables are read; what each attribute means stands in the files beside this one.
 
-mod calendar;
 pub mod coordinates;
 pub mod grid_mapping;
 pub mod missing;
 pub mod packing;
+pub mod projection;
 #[cfg(test)]
 mod tests;
 pub mod time;
@@ -33,7 +33,7 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
         }
         let metadata = &array.metadata;
         let axes = reading.axes_of(metadata).await?;
-        let crs = names.crs_of(metadata);
+        let crs = names.crs_of(metadata, &mut reading.warnings);
         let encoding = time_encoding_of(granule, number).unwrap_or_else(|| encoding_of(granule, number));
         let name = metadata.path.trim_start_matches('/').replace('/', ".");
         variables.push(Variable { name, array: number, axes, encoding, attributes: metadata.attributes.clone(), crs });
@@ -118,12 +118,20 @@ impl<'a> Names<'a> {
     }
 
     /// The CRS of a data variable by its `grid_mapping`.
-    fn crs_of(&self, metadata: &ArrayMetadata) -> Option<String> {
+    fn crs_of(&self, metadata: &ArrayMetadata, warnings: &mut Vec<String>) -> Option<String> {
         let mappings = grid_mapping::references(metadata.attributes.text("grid_mapping")?);
         let of_dimensions = |coordinates: &[String]| coordinates.iter().any(|c| metadata.dimensions.contains(c));
         let chosen = mappings.iter().find(|(_, coordinates)| of_dimensions(coordinates)).or(mappings.first())?;
         let mapping = self.find(metadata.group(), &chosen.0)?;
-        grid_mapping::crs(&self.metadata(mapping).attributes)
+        let mapping = self.metadata(mapping);
+        let mut reasons = Vec::new();
+        let crs = grid_mapping::crs(&mapping.attributes, &mut reasons);
+        for reason in reasons.into_iter().map(|why| format!("grid mapping {}: {why}", mapping.path)) {
+            if !warnings.contains(&reason) {
+                warnings.push(reason);
+            }
+        }
+        crs
     }
 }
 

@@ -1,11 +1,16 @@
 //! CF times (CF section 4.4): `units` like `hours since 1900-01-01 00:00:0.0` and a calendar, to instants. Arithmetic is
 //! in exact integers of nanoseconds; floating-point times are rounded to what their type can tell apart.
 
-use super::calendar::Calendar;
-use crate::array::{Coordinates, DataType, Encoding, TimeUnit};
+use crate::array::{Calendar, Coordinates, DataType, Encoding, TimeUnit};
 
 const SECOND: i128 = 1_000_000_000;
 const DAY: i128 = 86_400 * SECOND;
+
+/// The first instant of the Gregorian calendar, 1582-10-15.
+const REFORM: i128 = -141_427 * DAY;
+
+/// A year as UDUNITS defines it: 365.242198781 days.
+const YEAR: i128 = 31_556_925_974_678_400;
 
 /// What `units` and `calendar` of a time variable say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +51,15 @@ impl TimeReference {
         let Some((unit, epoch)) = split_units(units) else {
             return Err(format!("units {units:?} are not of the form \"X since Y\""));
         };
-        let unit = nanoseconds_of(unit).map_err(|why| format!("units {units:?}: {why}"))?;
         let Some(calendar) = Calendar::from_name(calendar) else {
             return Err(format!("calendar {:?} is not known", calendar.unwrap_or_default()));
         };
+        let (unit, guessed) = nanoseconds_of(unit, calendar).map_err(|why| format!("units {units:?}: {why}"))?;
         let epoch = Epoch::parse(epoch).ok_or_else(|| format!("units {units:?}: the reference time {epoch:?} is not a date"))?;
         let (calendar, year, warning) = match calendar {
             // CF has no year 0 in calendars of the real world before 1582; files that use it mean the proleptic one.
             Calendar::Standard | Calendar::Julian if epoch.year == 0 => {
-                (Calendar::ProlepticGregorian, 0, Some(format!("units {units:?}: year 0 is read in the proleptic Gregorian calendar")))
+                (Calendar::ProlepticGregorian, 0, Some("year 0 is read in the proleptic Gregorian calendar".to_owned()))
             }
             Calendar::Standard | Calendar::Julian if epoch.year < 0 => (calendar, epoch.year + 1, None),
             _ => (calendar, epoch.year, None),
@@ -62,6 +67,7 @@ impl TimeReference {
         let days = calendar
             .days(year, epoch.month, epoch.day)
             .ok_or_else(|| format!("units {units:?}: the calendar {} has no such date", calendar.name()))?;
+        let warning = warning.or(guessed).map(|what| format!("units {units:?}: {what}"));
         Ok((TimeReference { calendar, epoch: i128::from(days) * DAY + epoch.nanoseconds, unit }, warning))
     }
 
@@ -87,22 +93,36 @@ impl TimeReference {
         Some(quantum.map_or(at, |q| (at + q / 2).div_euclid(q) * q))
     }
 
-    /// The instants, in nanoseconds where all of them lie between 1677 and 2262, else in microseconds, else in seconds.
-    /// `None` where the calendar's dates are not civil ones, where a value is not a number, or where even seconds overflow.
-    pub fn coordinates(&self, values: &Numbers) -> Option<Coordinates> {
-        if !self.calendar.is_civil() {
-            return None;
+    /// Nanoseconds since 1970-01-01T00:00 of the calendar; `None` where a value is not a number.
+    pub fn instants(&self, values: &Numbers) -> Option<Vec<i128>> {
+        match values {
+            Numbers::Integers(v) => Some(v.iter().map(|&v| self.exact(v)).collect()),
+            Numbers::Singles(v) => v.iter().map(|&v| self.rounded(v, f64::from(f32::EPSILON) / 2.0)).collect(),
+            Numbers::Doubles(v) => v.iter().map(|&v| self.rounded(v, f64::EPSILON / 2.0)).collect(),
         }
-        let instants: Vec<i128> = match values {
-            Numbers::Integers(v) => v.iter().map(|&v| self.exact(v)).collect(),
-            Numbers::Singles(v) => v.iter().map(|&v| self.rounded(v, f64::from(f32::EPSILON) / 2.0)).collect::<Option<_>>()?,
-            Numbers::Doubles(v) => v.iter().map(|&v| self.rounded(v, f64::EPSILON / 2.0)).collect::<Option<_>>()?,
-        };
+    }
+
+    /// The times as coordinates. Where the calendar's dates are those of clocks, instants: in nanoseconds where all of them lie
+    /// between 1677 and 2262, else in microseconds, else in seconds. In other calendars, and in the standard one where a time
+    /// lies before the reform of 1582, times of that calendar. `None` where a value is not a number or no text can show it.
+    pub fn coordinates(&self, values: &Numbers) -> Option<Coordinates> {
+        let instants = self.instants(values)?;
+        if !self.calendar.is_civil() || self.calendar == Calendar::Standard && instants.iter().any(|&t| t < REFORM) {
+            let counts = instants.iter().map(|t| i64::try_from(t.div_euclid(1_000)).ok().filter(|&c| self.calendar.text(c).is_some()));
+            return Some(Coordinates::Calendar(self.calendar, counts.collect::<Option<_>>()?));
+        }
         [TimeUnit::Nanosecond, TimeUnit::Microsecond, TimeUnit::Second].into_iter().find_map(|unit| {
             let nanoseconds = SECOND / i128::from(unit.per_second());
             let counts = instants.iter().map(|t| i64::try_from(t.div_euclid(nanoseconds)).ok()).collect::<Option<Vec<i64>>>()?;
             Some(Coordinates::Time(unit, counts))
         })
+    }
+
+    /// A time of the calendar, in microseconds as in [`Coordinates::Calendar`], as a count of units since the epoch.
+    pub fn count(&self, microseconds: i64) -> f64 {
+        let apart = i128::from(microseconds) * 1_000 - self.epoch;
+        // Whole units apart from the rest, so that whole counts come back whole.
+        apart.div_euclid(self.unit) as f64 + apart.rem_euclid(self.unit) as f64 / self.unit as f64
     }
 
     /// The same times as counts of another reference in the same calendar (its units, since its epoch).
@@ -135,21 +155,36 @@ fn distance(value: i128, quantum: i128) -> i128 {
     rest.min(quantum - rest)
 }
 
-/// Nanoseconds in a unit by its UDUNITS names.
-fn nanoseconds_of(unit: &str) -> Result<i128, String> {
-    Ok(match unit.to_ascii_lowercase().as_str() {
+/// Nanoseconds in a unit by its UDUNITS names, and a warning for units that are no fixed number of days to most people.
+///
+/// Months and years are those of UDUNITS (365.242198781 days, and a twelfth of that), as CF section 4.4 says, except in the
+/// calendar of 360 days, where they are 30 and 360 days, as in cftime.
+fn nanoseconds_of(unit: &str, calendar: Calendar) -> Result<(i128, Option<String>), String> {
+    let fixed = match unit.to_ascii_lowercase().as_str() {
         "nanosecond" | "nanoseconds" | "nanosec" | "nanosecs" | "nsec" | "nsecs" | "ns" => 1,
-        "microsecond" | "microseconds" | "microsec" | "microsecs" | "usec" | "usecs" | "us" | "µs" => 1_000,
+        "microsecond" | "microseconds" | "microsec" | "microsecs" | "usec" | "usecs" | "us" | "µs" | "μs" => 1_000,
         "millisecond" | "milliseconds" | "millisec" | "millisecs" | "msec" | "msecs" | "ms" => 1_000_000,
         "second" | "seconds" | "sec" | "secs" | "s" => SECOND,
         "minute" | "minutes" | "min" | "mins" => 60 * SECOND,
         "hour" | "hours" | "hr" | "hrs" | "h" => 3_600 * SECOND,
         "day" | "days" | "d" => DAY,
         "week" | "weeks" => 7 * DAY,
+        "fortnight" | "fortnights" => 14 * DAY,
         "common_year" | "common_years" => 365 * DAY,
-        "month" | "months" | "mon" | "year" | "years" | "yr" | "yrs" => return Err("months and years have no fixed length".into()),
+        "leap_year" | "leap_years" => 366 * DAY,
+        "julian_year" | "julian_years" => 365 * DAY + DAY / 4,
+        "gregorian_year" | "gregorian_years" => 365 * DAY + DAY * 97 / 400,
+        "month" | "months" | "mon" | "mons" if calendar == Calendar::Days360 => 30 * DAY,
+        "year" | "years" | "yr" | "yrs" if calendar == Calendar::Days360 => 360 * DAY,
+        "month" | "months" | "mon" | "mons" => {
+            return Ok((YEAR / 12, Some("a month is a twelfth of 365.242198781 days, as UDUNITS defines it".into())));
+        }
+        "year" | "years" | "yr" | "yrs" | "tropical_year" | "tropical_years" => {
+            return Ok((YEAR, Some("a year is 365.242198781 days, as UDUNITS defines it".into())));
+        }
         other => return Err(format!("{other:?} is not a unit of time")),
-    })
+    };
+    Ok((fixed, None))
 }
 
 /// The date after `since`, its time of day and zone as nanoseconds of that day in UTC.
@@ -162,23 +197,15 @@ struct Epoch {
 }
 
 impl Epoch {
-    /// `Y[-M[-D]]`, then after a blank or `T` `h[:m[:s[.f]]]`, then a zone: `Z`, `UTC`, `GMT`, `+1`, `-06:00`, `+0530`.
+    /// `Y[-M[-D]]`, `YYYYMMDD`, `1 Jan 2000`, `Jan 1, 2000` or `2000-Jan-1`; then after a blank or `T` `h[:m[:s[.f]]]`; then a
+    /// zone: `Z`, `UTC`, `GMT`, `+1`, `-06:00`, `+0530`.
     fn parse(text: &str) -> Option<Epoch> {
         let text = text.trim().trim_end_matches('.');
-        let (negative, rest) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        let (year, month, day, rest) = match Self::named_month(text) {
+            Some(found) => found,
+            None => Self::numeric(text)?,
         };
-        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '/')).unwrap_or(rest.len());
-        let (date, mut rest) = rest.split_at(end);
-        let date: Vec<i64> = date.split(['-', '/']).map(|p| p.parse().ok()).collect::<Option<_>>()?;
-        let (year, month, day) = match date[..] {
-            [y] => (y, 1, 1),
-            [y, m] => (y, m, 1),
-            [y, m, d] => (y, m, d),
-            _ => return None,
-        };
-        rest = rest.trim_start_matches(['T', 't', ' ', '_']).trim();
+        let mut rest = rest.trim_start_matches(['T', 't', ' ', '_', ',']).trim();
         let mut nanoseconds = 0;
         if rest.starts_with(|c: char| c.is_ascii_digit()) {
             let end = rest.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(rest.len());
@@ -186,8 +213,54 @@ impl Epoch {
             nanoseconds = clock_nanoseconds(clock)?;
             rest = zone.trim();
         }
-        let year = if negative { year.checked_neg()? } else { year };
         Some(Epoch { year, month, day, nanoseconds: nanoseconds - zone_nanoseconds(rest)? })
+    }
+
+    /// Year, month and day in digits, and what follows them.
+    fn numeric(text: &str) -> Option<(i64, i64, i64, &str)> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '/')).unwrap_or(rest.len());
+        let (date, rest) = rest.split_at(end);
+        let parts: Vec<i64> = date.split(['-', '/']).map(|p| p.parse().ok()).collect::<Option<_>>()?;
+        let (year, month, day) = match parts[..] {
+            [packed] if date.len() == 8 => (packed / 10_000, packed / 100 % 100, packed % 100),
+            [y] => (y, 1, 1),
+            [y, m] => (y, m, 1),
+            [y, m, d] => (y, m, d),
+            _ => return None,
+        };
+        Some((if negative { year.checked_neg()? } else { year }, month, day, rest))
+    }
+
+    /// The same of a date whose month has an English name or its first three letters or more.
+    fn named_month(text: &str) -> Option<(i64, i64, i64, &str)> {
+        const MONTHS: [&str; 12] =
+            ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
+        let mut rest = text;
+        let mut words = [""; 3];
+        for word in &mut words {
+            rest = rest.trim_start_matches([' ', '-', ',', '/', '.']);
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            (*word, rest) = rest.split_at(end);
+        }
+        let month_of = |word: &str| {
+            let word = word.to_ascii_lowercase();
+            let found = MONTHS.iter().position(|name| word.len() >= 3 && name.starts_with(&word))?;
+            i64::try_from(found).ok().map(|m| m + 1)
+        };
+        let number = |word: &str| word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse::<i64>().ok()).flatten();
+        let [a, b, c] = words;
+        let (year, month, day) = if let Some(month) = month_of(a) {
+            (number(c)?, month, number(b)?)
+        } else if a.len() > 2 {
+            (number(a)?, month_of(b)?, number(c)?)
+        } else {
+            (number(c)?, month_of(b)?, number(a)?)
+        };
+        Some((year, month, day, rest))
     }
 }
 
@@ -278,7 +351,13 @@ mod tests {
                     let found: Vec<i64> = counts.iter().map(|&c| (i128::from(c) * per).div_euclid(divide) as i64).collect();
                     assert_eq!(found, expected, "{units} {calendar:?}");
                 }
-                _ => assert!(!reference.calendar.is_civil(), "{units} {calendar:?}"),
+                Some(Coordinates::Calendar(calendar, counts)) => {
+                    assert_eq!(counts, expected, "{units} {calendar:?}");
+                    let texts: Vec<String> = counts.iter().map(|&c| calendar.text(c).unwrap()).collect();
+                    let expected: Vec<&str> = case["text"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+                    assert_eq!(texts, expected, "{units} {calendar:?}");
+                }
+                other => panic!("{units} {calendar:?}: {other:?}"),
             }
         }
     }
@@ -287,6 +366,15 @@ mod tests {
     fn units_that_udunits_knows_and_cftime_does_not() {
         let epoch = |units: &str| TimeReference::parse(units, None).unwrap().0;
         assert_eq!(epoch("weeks since 1970-01-01").unit, 7 * DAY);
+        assert_eq!(epoch("fortnights since 1970-01-01").unit, 14 * DAY);
+        let of = |units: &str, calendar| TimeReference::parse(units, calendar).map(|(r, warning)| (r.unit, warning.is_some()));
+        assert_eq!(of("months since 1970-01-01", None), Ok((YEAR / 12, true)));
+        assert_eq!(of("years since 1970-01-01", Some("noleap")), Ok((YEAR, true)));
+        assert_eq!(of("months since 1970-01-01", Some("360_day")), Ok((30 * DAY, false)));
+        for written in ["Jan 2, 2000", "2 Jan 2000", "2 January 2000", "2000-Jan-2", "20000102", "2000/1/2", "2-JAN-2000"] {
+            assert_eq!(epoch(&format!("days since {written}")).epoch, 10_958 * DAY, "{written}");
+            assert_eq!(epoch(&format!("days since {written} 01:00 +01:00")).epoch, 10_958 * DAY, "{written}");
+        }
         assert_eq!(epoch("hours since 1970-01-01 10").epoch, 10 * 3_600 * SECOND);
         assert_eq!(epoch("hours since 1970-02").epoch, 31 * DAY);
         assert_eq!(epoch("seconds since 1970-1-1 0:00:00 0:00").epoch, 0);
