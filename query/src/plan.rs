@@ -1,12 +1,15 @@
 //! Between the SQL parser and DataFusion's planner: names and `DIMS` are resolved in the tree, and statements that reach
 //! outside the catalog are refused.
 
+use std::ops::ControlFlow;
+
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{Query, Spanned, Statement as SqlStatement, visit_relations};
 use graticule_grammar::Desugared;
 use graticule_storage::catalog::Catalog;
 
+use crate::bind::relations::{normalised, table_name};
 use crate::bind::{dims, names};
 use crate::{ErrorKind, QueryError};
 
@@ -19,7 +22,32 @@ pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desug
         Some(axes.chain(cube.variables.iter().map(|v| v.name.clone())).collect())
     };
     let axes = |table: &str| Some(catalog.cube(table)?.grid.axes.iter().map(|a| a.name.clone()).collect());
-    dims::expand(query, &axes).and_then(|()| names::resolve_case(query, &columns)).map_err(|e| e.located(text))
+    let expanded = match dims::expand(query, &axes) {
+        // DIMS of a FROM clause whose only fault is a name that is nowhere.
+        Err(error) if error.message.contains("no cube in it") => Err(unknown_cube(query, catalog).unwrap_or(error)),
+        done => done,
+    };
+    expanded.and_then(|()| names::resolve_case(query, &columns)).map_err(|e| e.located(text))
+}
+
+/// The error about the first relation of a query that is almost the name of a cube.
+fn unknown_cube(query: &mut Query, catalog: &Catalog) -> Option<QueryError> {
+    let cubes: Vec<String> = catalog.cubes().iter().map(|c| c.name.clone()).collect();
+    let ctes: Vec<String> = query.with.iter().flat_map(|w| &w.cte_tables).map(|cte| normalised(&cte.alias.name)).collect();
+    let mut found = None;
+    let _ = visit_relations(query, |name| {
+        let wanted = table_name(name);
+        if cubes.contains(&wanted) || ctes.contains(&wanted) {
+            return ControlFlow::Continue(());
+        }
+        let hint = names::did_you_mean(&wanted, cubes.iter().map(String::as_str));
+        if hint.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        found = Some(QueryError::user(format!("there is no cube `{wanted}`{hint}")).at(name.span()));
+        ControlFlow::Break(())
+    });
+    found
 }
 
 fn query_of(statement: &mut Statement) -> Option<&mut Query> {

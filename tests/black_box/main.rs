@@ -1,5 +1,6 @@
 //! One test binary for the whole: every file here is a runner of about a hundred lines, the cases are data.
 
+mod conventions;
 mod dense;
 mod engine;
 mod mosaic;

@@ -43,7 +43,11 @@ def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
         if layout.crs is not None and "grid_mapping" not in attributes:
             encoding["grid_mapping"] = SPATIAL_REF
         variables[variable.name] = xr.Variable(variable.dims, data[variable.name], attributes, encoding)
-    attributes = {k: _value(v) for k, v in layout.attributes.items()}
+    # What a `coordinates` attribute names is a coordinate, as xarray has it.
+    said = [v.attributes.get("coordinates", "") for v in layout.variables] + [layout.attributes.get("coordinates", "")]
+    for name in {word for text in said if isinstance(text, str) for word in text.split()} & set(variables):
+        coords[name] = variables.pop(name)
+    attributes = {k: _value(v) for k, v in layout.attributes.items() if k != "coordinates"}
     return xr.Dataset(variables, coords, attributes)
 
 

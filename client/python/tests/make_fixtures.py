@@ -15,6 +15,7 @@ def make(folder: Path) -> None:
     _packed(folder / "packed.nc")
     _integers(folder / "integers.nc")
     _calendar(folder / "calendar360.nc")
+    _curved(folder / "curved.nc")
     _descending(folder / "descending.nc")
     _projected(folder / "projected.nc")
     _mixed(folder / "mixed.nc")
@@ -87,6 +88,28 @@ def _calendar(path):
         tas = nc.createVariable("tas", "f4", ("time", "lat"), fill_value=np.float32(1e20))
         tas.setncatts({"units": "K", "cell_methods": "time: mean"})
         tas[:] = np.ma.masked_less(np.random.default_rng(12).normal(280, 10, (24, 5)), 265)
+
+
+def _curved(path):
+    """A curvilinear grid in a calendar without leap days, with a scalar coordinate and named columns."""
+    rng = np.random.default_rng(17)
+    with netCDF4.Dataset(path, "w") as nc:
+        _axis(nc, "time", np.arange(5) + 58.5, units="days since 2000-01-01", calendar="365_day", standard_name="time")
+        for dim, n in (("y", 6), ("x", 7), ("length", 5)):
+            nc.createDimension(dim, n)
+        y, x = np.mgrid[0:6, 0:7]
+        for name, values, units in (("lat", 40 + y + 0.1 * x, "degrees_north"), ("lon", 10 + x - 0.2 * y, "degrees_east")):
+            v = nc.createVariable(name, "f8", ("y", "x"))
+            v.units = units
+            v[:] = values
+        height = nc.createVariable("height", "f8", ())
+        height.units = "m"
+        height[...] = 2.0
+        column = nc.createVariable("column_name", "S1", ("x", "length"))
+        column[:] = netCDF4.stringtochar(np.array([b"a", b"bc", b"def", b"", b"ghijk", b"l", b"m"], "S5"))
+        tas = nc.createVariable("tas", "f4", ("time", "y", "x"))
+        tas.setncatts({"units": "K", "coordinates": "lat lon height column_name"})
+        tas[:] = rng.random((5, 6, 7))
 
 
 def _descending(path):

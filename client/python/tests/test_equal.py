@@ -6,7 +6,7 @@ import xarray as xr
 
 import graticule
 
-OWN = ["packed", "integers", "calendar360", "descending", "projected", "mixed"]
+OWN = ["packed", "integers", "calendar360", "curved", "descending", "projected", "mixed"]
 #: Public files whose variables share one grid that xarray reads the same way.
 PUBLIC = ["air.nc", "euro_air_temp.nc", "hybrid_height.nc", "tmmx_20190121.nc", "o3_Amon_GFDL-ESM4_historical_r1i1p1f1_gr1_185001-194912.nc",
           "pr_Amon_HadGEM3-GC31-MM_dcppA-hindcast_s2004-r3i1p1f2_gn_200411-200412.nc", "cl_Amon_CESM2_amip_r1i1p1f1_gn_195001-201412.nc"]
@@ -20,6 +20,12 @@ def two_months(files) -> xr.Dataset:
 def compare(found: xr.Dataset, want: xr.Dataset) -> None:
     """Every variable that the cube has: values, dimensions, coordinates, units and the other attributes."""
     assert found.data_vars, "the cube has no variables"
+    for name in set(found.variables) & set(want.coords) - set(want.dims):
+        assert name in found.coords, f"{name} is a coordinate"
+        assert found[name].dims == want[name].dims, name
+        text = want[name].dtype.kind in "SO"
+        mine, theirs = (v.values.astype(str) if text else v.values for v in (found[name], want[name]))
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
     for name, variable in found.data_vars.items():
         other = want[name]
         assert variable.dims == other.dims, name

@@ -34,6 +34,11 @@ impl AnalyzerRule for CalendarTimes {
     }
 }
 
+/// The same for one expression.
+pub(crate) fn rewritten(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.transform_up(|e| rewrite(e, schema)).data()
+}
+
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let calendar = |e: &Expr| e.to_field(schema).ok().and_then(|(_, field)| model_time::calendar_of(&field));
     Ok(match expr {

@@ -6,6 +6,6 @@ mod coordinates;
 pub mod dims;
 pub mod names;
 pub(crate) mod origin;
-mod relations;
+pub(crate) mod relations;
 pub mod statements;
 pub(crate) mod subset;

@@ -8,6 +8,10 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
+use datafusion::sql::sqlparser::keywords::{
+    ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS,
+};
+
 use crate::QueryError;
 
 /// An identifier as the planner takes it: in lower case unless quoted.
@@ -19,7 +23,15 @@ pub fn normalised(ident: &Ident) -> String {
 pub fn ident(name: &str) -> Ident {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { Ident::new(name) } else { Ident::with_quote('"', name) }
+    if plain && !is_reserved(name) { Ident::new(name) } else { Ident::with_quote('"', name) }
+}
+
+/// True for words that SQL keeps for itself, so that a column of that name has to be quoted.
+fn is_reserved(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let keyword = ALL_KEYWORDS.binary_search(&upper.as_str()).ok().and_then(|at| ALL_KEYWORDS_INDEX.get(at));
+    let lists = [RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS, RESERVED_FOR_IDENTIFIER];
+    keyword.is_some_and(|word| lists.iter().any(|list| list.contains(word)))
 }
 
 /// A table's name as the catalog knows it: parts joined by `.`.

@@ -9,6 +9,7 @@ use graticule_storage::array::{Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{AxisFromFilename, Catalog, CreateMode, Cube, CubeDefinition, CubeVariable, Granule, Overlap, Progress};
 use graticule_storage::format::Refused;
 
+use super::relations::ident;
 use crate::{ErrorKind, QueryError};
 
 /// Reasons for left-out files that the answer to `CREATE CUBE` spells out.
@@ -188,9 +189,11 @@ struct Row {
 
 fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryError> {
     let is_horizontal = |axis: &Axis| matches!(axis.role, AxisRole::X | AxisRole::Y | AxisRole::Latitude | AxisRole::Longitude);
-    let names = |axes: &[&Axis]| axes.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+    // Names as they have to be written in a query.
+    let written = |name: &str| ident(name).to_string();
+    let names = |axes: &[&Axis]| axes.iter().map(|a| written(&a.name)).collect::<Vec<_>>().join(", ");
     let axes = cube.grid.axes.iter().map(|axis| Row {
-        name: axis.name.clone(),
+        name: written(&axis.name),
         kind: "axis",
         data_type: Some(match &axis.coordinates {
             Coordinates::Calendar(calendar, _) => format!("Utf8 ({} times)", calendar.name()),
@@ -206,7 +209,7 @@ fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryErro
     let variables = cube.variables.iter().map(|variable| {
         let own: Vec<&Axis> = variable.axes.iter().filter_map(|&a| cube.grid.axes.get(a)).collect();
         Row {
-            name: variable.name.clone(),
+            name: written(&variable.name),
             kind: "variable",
             data_type: Some(variable.arrow_type().to_string()),
             axes: Some(names(&own)),

@@ -19,6 +19,7 @@ use super::reduce::{BlockGrid, Reduction, Split};
 use super::stream::{self, Queue};
 use super::tensor::TensorLayout;
 use super::tiles::TileGrid;
+use crate::bind::relations::ident;
 use crate::view::View;
 
 /// Reads a view of a cube tile by tile.
@@ -119,10 +120,10 @@ impl CubeExec {
             .axes
             .iter()
             .zip(&plan.view.axes)
-            .map(|(axis, seen)| format!("{}: {} of {}", axis.name, seen.len(), axis.len()))
+            .map(|(axis, seen)| format!("{}: {} of {}", ident(&axis.name), seen.len(), axis.len()))
             .collect();
         let mut text = format!("cube={}, cells=[{}]", plan.view.cube.name, shape.join(", "));
-        let names = plan.program.read_schema.fields().iter().map(|f| f.name().as_str());
+        let names = plan.program.read_schema.fields().iter().map(|f| ident(f.name()).to_string());
         text += &format!(", read=[{}]", names.take(plan.program.columns.len()).collect::<Vec<_>>().join(", "));
         if !plan.program.derived.is_empty() {
             let derived: Vec<&str> = plan.program.derived.iter().map(|d| d.name.as_str()).collect();

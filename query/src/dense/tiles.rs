@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn halves_are_cut_at_chunks_first() {
         let along = |g: &TileGrid| g.segments[0].iter().map(|s| (s.view.clone(), s.cube.clone(), s.picks.clone())).collect::<Vec<_>>();
-        let joined = TileGrid { segments: join_small(vec![segments_of(&axis(&[5..25]), &[0, 10, 20, 30])]) };
+        let joined = TileGrid { segments: join_small(vec![segments_of(&axis(&[5..25]), &[0, 10, 20, 30])], &[false]) };
         let once = joined.halved(0, &[0, 10, 20, 30], false).unwrap();
         assert_eq!(along(&once), vec![(0..5, 5..10, None), (5..20, 10..25, None)]);
         let twice = once.halved(0, &[0, 10, 20, 30], false).unwrap();

@@ -16,6 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::axes::{Carried, Dimension, HIDDEN, carry};
 use super::metadata::{ResultAxis, axes_json};
 use super::scatter::ScatterExec;
+use crate::bind::calendars::rewritten;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::Step;
@@ -224,7 +225,8 @@ fn scattered(
 fn function_values(state: &SessionState, view: &View, axis: usize, function: &Expr) -> Result<ArrayRef> {
     let field = view.field(CubeColumn::Axis(axis));
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
-    let expr = state.create_physical_expr(function.clone(), &DFSchema::try_from(schema.as_ref().clone())?)?;
+    let named = DFSchema::try_from(schema.as_ref().clone())?;
+    let expr = state.create_physical_expr(rewritten(function.clone(), &named)?, &named)?;
     let batch = view.along(axis, &schema, 0)?;
     let values = expr.evaluate(&batch)?.into_array(batch.num_rows())?;
     Ok(AxisKey::new(axis, false, values)?.values)

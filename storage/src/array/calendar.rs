@@ -147,11 +147,13 @@ impl Calendar {
         }
         let month = (1..=12).rev().find(|&m| self.days(year, m, 1).is_some_and(|first| first <= days)).unwrap_or(1);
         let mut day = days - self.days(year, month, 1).unwrap_or(days) + 1;
-        if self == Calendar::Standard && (year, month) == (1582, 10) && day > 4 {
-            day += 10;
+        let mut day_of_year = days - first(year) + 1;
+        // The ten days that 1582 lacks are counted as if it had them, as in cftime.
+        if self == Calendar::Standard && year == 1582 && (month, day) > (10, 4) {
+            day_of_year += 10;
+            day += if month == 10 { 10 } else { 0 };
         }
-        let microseconds = microseconds.rem_euclid(DAY);
-        DateTime { year, month, day, day_of_year: days - first(year) + 1, microseconds }
+        DateTime { year, month, day, day_of_year, microseconds: microseconds.rem_euclid(DAY) }
     }
 
     /// ISO 8601 text of an instant given as in [`Calendar::date`], which sorts as time does: `2001-02-30T12:00:00`, with up to
@@ -288,7 +290,8 @@ mod tests {
             }
         }
         assert_eq!(Calendar::Standard.date(-141_428 * DAY).day_of_year, 277);
-        assert_eq!(Calendar::Standard.date(-141_427 * DAY).day, 15);
+        let first = Calendar::Standard.date(-141_427 * DAY);
+        assert_eq!((first.day, first.day_of_year), (15, 288));
     }
 
     #[test]

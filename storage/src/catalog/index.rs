@@ -141,13 +141,14 @@ pub async fn index(
 
 async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Outcome> {
     let object = objects.open(location).await?;
-    let indexed = match format::index(&object).await {
+    let mut indexed = match format::index(&object).await {
         Ok(indexed) => indexed,
         Err(Error::Unsupported { feature, .. }) if !must && names_no_format(&feature) => {
             return Ok(Outcome::Skipped(Refused { path: location.to_owned(), reason: format!("unsupported {feature}") }));
         }
         Err(error) => return Err(error),
     };
+    convention::join_characters(&mut indexed);
     let mut described = convention::describe(objects, &object, &indexed).await?;
     for variable in &described.variables {
         let ignored = convention::encoding_warnings(&indexed, variable.array);

@@ -5,7 +5,7 @@ pub mod cf;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::array::{Attributes, Axis, DataType, Encoding};
+use crate::array::{Attributes, Axis, Coordinates, DataType, Encoding};
 use crate::format::{IndexedArray, IndexedGranule};
 use crate::object::{ObjectReader, Objects};
 
@@ -63,6 +63,28 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
     }
 }
 
+/// Makes texts of the character arrays of netCDF and HDF5: `char name(station, length)` becomes one text a station, as in
+/// netCDF4-python and xarray. Left as they are: arrays whose last dimension is cut into chunks, and labels of one character along
+/// a dimension of their own name. Chunk references stay the same.
+pub fn join_characters(granule: &mut IndexedGranule) {
+    if !(granule.format.starts_with("netcdf") || granule.format.starts_with("hdf5")) {
+        return;
+    }
+    for metadata in granule.arrays.iter_mut().map(|array| &mut array.metadata) {
+        let (Some(&length), Some(&chunk)) = (metadata.shape.last(), metadata.chunk_shape.last()) else { continue };
+        let own = matches!(metadata.dimensions.as_slice(), [only] if only == metadata.name());
+        match u32::try_from(length) {
+            Ok(bytes) if metadata.data_type == DataType::FixedText(1) && bytes > 0 && chunk == length && !own => {
+                metadata.data_type = DataType::FixedText(bytes);
+                metadata.shape.pop();
+                metadata.chunk_shape.pop();
+                metadata.dimensions.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The rule from stored cells of one array to values: packing, missing data, unsignedness. Times stay numbers in the file's
 /// units (see [`time_encoding_of`]); an index of no array gives the identity of bytes.
 pub fn encoding_of(granule: &IndexedGranule, array: usize) -> Encoding {
@@ -95,6 +117,17 @@ fn encoding_in(granule: &IndexedGranule, number: usize, warnings: &mut Vec<Strin
         encoding.missing.clear();
     }
     encoding
+}
+
+/// A value of an array of times in a calendar that instants cannot show, as ISO text of that calendar; `None` for all others.
+pub fn time_text(granule: &IndexedGranule, array: usize, value: f64) -> Option<String> {
+    let attributes = &granule.arrays.get(array)?.metadata.attributes;
+    let units = attributes.text("units").filter(|u| cf::time::is_time(u))?;
+    let (reference, _) = cf::time::TimeReference::parse(units, attributes.text("calendar")).ok()?;
+    match reference.coordinates(&cf::time::Numbers::Doubles(vec![value]))? {
+        Coordinates::Calendar(calendar, counts) if !calendar.is_civil() => calendar.text(*counts.first()?),
+        _ => None,
+    }
 }
 
 /// The encoding of an array of a granule of format `format`; what is ignored is told in `warnings`.
