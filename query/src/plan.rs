@@ -3,19 +3,26 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Spanned, Statement as SqlStatement, visit_relations};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, Statement as SqlStatement, Value, VisitMut, VisitorMut,
+    visit_relations,
+};
 use graticule_grammar::Desugared;
 use graticule_storage::catalog::Catalog;
 
 use crate::bind::relations::{normalised, table_name};
 use crate::bind::{dims, names};
-use crate::{ErrorKind, QueryError};
+use crate::{ErrorKind, Parameters, QueryError};
 
 /// Resolves names and `DIMS` in every query of a statement.
-pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desugared) -> Result<(), QueryError> {
+pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
     let Some(query) = query_of(statement) else { return Ok(()) };
+    if let Parameters::Values(values) = parameters {
+        let _ = query.visit(&mut SliceTexts(values));
+    }
     let columns = |table: &str| {
         let cube = catalog.cube(table)?;
         let axes = cube.grid.axes.iter().map(|a| a.name.clone());
@@ -28,6 +35,32 @@ pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desug
         done => done,
     };
     expanded.and_then(|()| names::resolve_case(query, &columns)).map_err(|e| e.located(text))
+}
+
+/// Puts text parameters into slices (`axis_at('time', $1)`), so that a period among them is known for one.
+struct SliceTexts<'a>(&'a [ScalarValue]);
+
+impl VisitorMut for SliceTexts<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
+        if !call.name.to_string().eq_ignore_ascii_case("axis_at") {
+            return ControlFlow::Continue(());
+        }
+        let FunctionArguments::List(list) = &mut call.args else { return ControlFlow::Continue(()) };
+        for arg in &mut list.args {
+            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) = arg
+                && let Value::Placeholder(id) = &value.value
+                && let Some(number) = id.trim_start_matches('$').parse::<usize>().ok().and_then(|n| n.checked_sub(1))
+                && let Some(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text))) =
+                    self.0.get(number)
+            {
+                value.value = Value::SingleQuotedString(text.clone());
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// The error about the first relation of a query that is almost the name of a cube.

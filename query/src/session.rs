@@ -161,7 +161,7 @@ impl Engine {
         let state = self.state(&parameters);
         let failed = |e| self.error(e, &text);
         let mut statement = state.sql_to_statement(&text.sql, &state.config_options().sql_parser.dialect).map_err(failed)?;
-        plan::rewrite(&mut statement, &self.catalog, &text)?;
+        plan::rewrite(&mut statement, &self.catalog, &text, &parameters)?;
         plan::check_allowed(&statement)?;
         let logical = state.statement_to_plan(statement).await.map_err(failed)?;
         let types = parameter_schema(&logical).map_err(failed)?;

@@ -346,7 +346,9 @@ fn count(at: NaiveDateTime, per_second: i64) -> i64 {
 
 /// True for `2020`, `2020-01`, `2020-01-15`: a stretch of time, not an instant.
 pub(crate) fn is_period(text: &str) -> bool {
-    period(text).is_some_and(|(first, after)| first < after)
+    // Between them the two model calendars have every date that any calendar has.
+    let model = [Calendar::AllLeap, Calendar::Days360].into_iter().filter_map(|calendar| calendar.period(text).ok());
+    period(text).is_some_and(|(first, after)| first < after) || model.into_iter().any(|(first, after)| first < after)
 }
 
 /// The period that a text stands for, as first instant and first instant after it; an instant is its own end.
