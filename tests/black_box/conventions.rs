@@ -93,3 +93,24 @@ async fn unusual_axes_answer_as_xarray_does() {
     }
     assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), 2 * questions.len(), wrong.join("\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_periods_are_taken_as_they_are_written() {
+    let engine = engine(true).await;
+    let text = |batches: Vec<arrow::array::RecordBatch>| arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+    let described = text(ask(&engine, "DESCRIBE CUBE stations", Form::Rows).await.unwrap());
+    for part in ["\"air temperature\"", "\"Select\"", "\"a.b\"", " station_name ", "Utf8"] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
+    assert!(text(ask(&engine, "DESCRIBE CUBE model", Form::Rows).await.unwrap()).contains("Utf8 (360_day times)"));
+    let plan = text(ask(&engine, "EXPLAIN SELECT \"air temperature\" FROM stations", Form::Rows).await.unwrap());
+    assert!(plan.contains("read=[\"air temperature\"]"), "{plan}");
+    // A period keeps its axis among DIMS, also where it stands in a parameter, and an instant takes it away.
+    for (value, columns) in [("2001-02", 3), ("2001-02-30", 3), ("2001-02-30T12:00", 2)] {
+        let parameters = graticule_query::Parameters::Values(vec![datafusion::common::ScalarValue::Utf8(Some(value.into()))]);
+        let prepared = engine.prepare("SELECT DIMS, t FROM model[time($1)]", Form::Rows, parameters).await.unwrap();
+        assert_eq!(prepared.schema().fields().len(), columns, "{value}");
+    }
+    let error = ask(&engine, "SELECT DIMS, avg(t) FROM modle GROUP BY DIMS", Form::Rows).await.unwrap_err().to_string();
+    assert!(error.contains("there is no cube `modle`; did you mean `model`?"), "{error}");
+}
