@@ -29,9 +29,7 @@ pub fn crs(attributes: &Attributes, warnings: &mut Vec<String>) -> Option<String
     if let Some(named) = named(attributes) {
         return Some(named);
     }
-    if attributes.get("grid_mapping_name").is_none() {
-        return None;
-    }
+    attributes.get("grid_mapping_name")?;
     projection::crs(attributes).map_err(|why| warnings.push(format!("its projection makes no CRS: {why}"))).ok()
 }
 
