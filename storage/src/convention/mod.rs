@@ -5,7 +5,7 @@ pub mod cf;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::array::{Attributes, Axis, Coordinates, DataType, Encoding};
+use crate::array::{Attributes, Axis, DataType, Encoding};
 use crate::format::{IndexedArray, IndexedGranule};
 use crate::object::{ObjectReader, Objects};
 
@@ -117,17 +117,6 @@ fn encoding_in(granule: &IndexedGranule, number: usize, warnings: &mut Vec<Strin
         encoding.missing.clear();
     }
     encoding
-}
-
-/// A value of an array of times in a calendar that instants cannot show, as ISO text of that calendar; `None` for all others.
-pub fn time_text(granule: &IndexedGranule, array: usize, value: f64) -> Option<String> {
-    let attributes = &granule.arrays.get(array)?.metadata.attributes;
-    let units = attributes.text("units").filter(|u| cf::time::is_time(u))?;
-    let (reference, _) = cf::time::TimeReference::parse(units, attributes.text("calendar")).ok()?;
-    match reference.coordinates(&cf::time::Numbers::Doubles(vec![value]))? {
-        Coordinates::Calendar(calendar, counts) if !calendar.is_civil() => calendar.text(*counts.first()?),
-        _ => None,
-    }
 }
 
 /// The encoding of an array of a granule of format `format`; what is ignored is told in `warnings`.

@@ -232,13 +232,7 @@ async fn read(
         let cell = Extent::new(index.iter().map(|&i| i..i + 1).collect());
         let value = match options.raw {
             true => value::stored(&open.stored(&cell).await?, metadata.data_type)?,
-            false => match value::decoded(&open.values(&cell, &encoding).await?)? {
-                // Times of calendars that no instant can show are text as well.
-                Value::Number(n) => {
-                    n.as_f64().and_then(|v| convention::time_text(granule, number, v)).map_or(Value::Number(n), Value::from)
-                }
-                other => other,
-            },
+            false => value::decoded(&open.values(&cell, &encoding).await?)?,
         };
         array.values_at.push((index.clone(), value));
     }
