@@ -95,6 +95,36 @@ pub(super) fn decode(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: us
     Ok(decoded)
 }
 
+/// Undoes codecs of a chunk whose decoded length nothing tells: at most `most` bytes. Buffers double until the chunk fits.
+pub(super) fn decode_any_length(codecs: &[Codec], skip: u32, stored: &[u8], most: usize) -> Result<Vec<u8>> {
+    let applied = codecs.iter().enumerate().filter(|(i, _)| !matches!(skip.checked_shr(*i as u32), Some(s) if s & 1 == 1));
+    let applied: Vec<&Codec> = applied.map(|(_, codec)| codec).collect();
+    if applied.is_empty() {
+        return Ok(stored.to_vec());
+    }
+    let mut room = stored.len().saturating_mul(4).clamp(64 << 10, most.max(1));
+    loop {
+        let mut held = Held::Stored(stored);
+        let mut failed = None;
+        for codec in applied.iter().rev() {
+            match undo(codec, held, None, room, false) {
+                Ok(next) => held = next,
+                Err(error) => {
+                    failed = Some(error);
+                    held = Held::Owned(Vec::new());
+                    break;
+                }
+            }
+        }
+        match failed {
+            None => return Ok(held.into_vec()),
+            Some(error) if room >= most => return Err(error),
+            // Either damaged or larger; more room tells.
+            Some(_) => room = room.saturating_mul(4).min(most),
+        }
+    }
+}
+
 /// Bytes that `decoded` bytes have once encoded; `None` for compressors.
 fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
     let too_large = || damaged(format!("{}: {decoded} bytes are too many", codec.name()));
@@ -136,6 +166,10 @@ fn compressor(codec: &Codec) -> Option<(usize, Decompress<'_>)> {
         Codec::Deflate => (deflate::LARGEST_RATIO, Box::new(deflate::undo)),
         Codec::TiffDeflate => (deflate::LARGEST_RATIO, Box::new(deflate::undo_front)),
         Codec::Gzip => (deflate::LARGEST_RATIO, Box::new(deflate::undo_gzip)),
+        Codec::RawDeflate => (deflate::LARGEST_RATIO, Box::new(deflate::undo_raw)),
+        // How much a header may stand for is not known; only the expected length bounds it.
+        Codec::Pcodec { data_type } => (ANY, Box::new(|input, output| pcodec::undo(input, output, *data_type))),
+        Codec::Zarrs(chain) => (ANY, Box::new(|input, output| chain.undo(input, output))),
         Codec::Lzw => (lzw::LARGEST_RATIO, Box::new(lzw::undo)),
         Codec::PackBits => (packbits::LARGEST_RATIO, Box::new(packbits::undo)),
         Codec::Zstd => (zstd::LARGEST_RATIO, Box::new(zstd::undo)),
@@ -159,9 +193,9 @@ fn needs_new_buffer(codec: &Codec) -> bool {
     if let Codec::Tiff(codec) = codec {
         return *codec != TiffCodec::ReverseBits;
     }
-    use Codec::{AsType, Delta, Field, FixedScaleOffset, Float, Integer, Interleave, PackedBools, Shuffle};
+    use Codec::{AsType, Delta, Field, FixedScaleOffset, Float, Integer, Interleave, PackedBools, Shuffle, Transpose, Utf32};
     let moves = matches!(codec, Shuffle { .. } | Interleave { .. } | Delta { .. } | FixedScaleOffset { .. } | AsType { .. } | PackedBools);
-    let moves = moves || matches!(codec, Field { .. } | Integer { .. } | Float(_));
+    let moves = moves || matches!(codec, Field { .. } | Integer { .. } | Float(_) | Transpose { .. } | Utf32 { .. });
     moves || compressor(codec).is_some()
 }
 
@@ -196,6 +230,18 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
         let data = checksum::verify(held.bytes(), at, codec.name(), of)?;
         Ok(part(held, data))
     };
+    match codec {
+        Codec::Transpose { shape, order, element } => {
+            let n = held.bytes().len();
+            return into_new(held, n, last, |input, output| transpose::undo(input, output, shape, order, *element as usize));
+        }
+        Codec::Utf32 { characters, order } => {
+            let n = held.bytes().len();
+            return into_new(held, n, last, |input, output| texts::undo_utf32(input, output, *characters as usize, *order));
+        }
+        Codec::VlenUtf8 | Codec::JsonTexts => return Err(Error::unsupported("chunk", format!("{} of cells", codec.name()))),
+        _ => {}
+    }
     match *codec {
         Codec::Tiff(TiffCodec::ReverseBits) => Ok(in_place(held, |data| data.iter_mut().for_each(|b| *b = b.reverse_bits()))),
         Codec::Tiff(ref tiff) => {

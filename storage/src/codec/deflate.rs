@@ -28,6 +28,14 @@ pub(super) fn undo_gzip(input: &[u8], output: &mut [u8]) -> Result<usize> {
     })
 }
 
+/// Inflates a stream without header (RFC 1951).
+pub(super) fn undo_raw(input: &[u8], output: &mut [u8]) -> Result<usize> {
+    DECOMPRESSOR.with_borrow_mut(|d| d.deflate_decompress(input, output)).map_err(|e| match e {
+        DecompressionError::InsufficientSpace => damaged(format!("deflate: expected {} bytes, found more", output.len())),
+        DecompressionError::BadData => damaged(format!("deflate: {} stored bytes are not a whole, valid stream", input.len())),
+    })
+}
+
 /// Inflates `input` into `output`, leaving what the stream holds behind it.
 pub(super) fn undo_front(input: &[u8], output: &mut [u8]) -> Result<usize> {
     if let Some(found) = inflate(input, output)? {

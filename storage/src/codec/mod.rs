@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::array::ByteOrder;
+use crate::array::{ByteOrder, DataType};
 use crate::{Error, Result};
 pub use tiff::{FaxCode, TiffCodec};
 
@@ -33,6 +33,7 @@ mod number;
 mod packbits;
 mod packed_bools;
 mod padded_text;
+mod pcodec;
 mod scale_offset;
 mod shuffle;
 mod snappy;
@@ -40,6 +41,9 @@ mod szip;
 #[cfg(test)]
 mod tests;
 mod tiff;
+mod texts;
+mod transpose;
+mod zarrs_chain;
 mod zstd;
 
 pub use bitshuffle::BitshuffleInner;
@@ -49,6 +53,7 @@ pub(crate) use checksum::crc32c;
 pub use lz4::Lz4Framing;
 pub use lzma::LzmaFilter;
 pub use number::{FloatFields, Normalization};
+pub use zarrs_chain::ZarrsChain;
 
 /// One step of an array's encoding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -219,6 +224,35 @@ pub enum Codec {
         /// It ends before spaces; else at its first NUL.
         spaces: bool,
     },
+    /// Axes in another order: axis i of what is stored is axis `order[i]` of the chunk.
+    Transpose {
+        /// Cells of the chunk along each axis.
+        shape: Vec<u64>,
+        /// A permutation.
+        order: Vec<u8>,
+        /// Bytes a cell.
+        element: u32,
+    },
+    /// Texts of a fixed number of UTF-32 characters (numpy's `U`), read as UTF-8 of as many bytes.
+    Utf32 {
+        /// Characters a text.
+        characters: u32,
+        /// Order of the bytes.
+        order: ByteOrder,
+    },
+    /// Texts of any length with their lengths between them; see [`decode_texts`].
+    VlenUtf8,
+    /// Texts in a JSON list; see [`decode_texts`].
+    JsonTexts,
+    /// Pcodec; leaves little-endian numbers.
+    Pcodec {
+        /// What is packed.
+        data_type: DataType,
+    },
+    /// Codecs of Zarr v3 that the crate zarrs decodes; leaves cells in native byte order.
+    Zarrs(ZarrsChain),
+    /// A deflate stream without header (RFC 1951): members of ZIP archives.
+    RawDeflate,
 }
 
 impl Codec {
@@ -256,6 +290,13 @@ impl Codec {
             Codec::Integer { .. } => "integer",
             Codec::Float(_) => "float",
             Codec::PaddedText { .. } => "padded text",
+            Codec::Transpose { .. } => "transpose",
+            Codec::Utf32 { .. } => "utf32",
+            Codec::VlenUtf8 => "vlen-utf8",
+            Codec::JsonTexts => "json2",
+            Codec::Pcodec { .. } => "pcodec",
+            Codec::Zarrs(_) => "zarrs",
+            Codec::RawDeflate => "deflate",
         }
     }
 }
@@ -267,6 +308,22 @@ impl Codec {
 /// Errors carry what was expected and found; the caller adds object and byte range.
 pub fn decode_chunk(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: usize) -> Result<Vec<u8>> {
     chain::decode(codecs, skip, stored, decoded_len)
+}
+
+/// Undoes `codecs` of a chunk of texts of any length, the first of which makes texts ([`Codec::VlenUtf8`], [`Codec::JsonTexts`]);
+/// a chunk must have `cells` texts. Refused when they take more than `most` bytes.
+pub fn decode_texts(codecs: &[Codec], skip: u32, stored: &[u8], cells: usize, most: usize) -> Result<Vec<Option<String>>> {
+    let (make, inner) = match codecs.split_first() {
+        Some((Codec::VlenUtf8, inner)) => (texts::vlen_utf8 as fn(&[u8], usize) -> _, inner),
+        Some((Codec::JsonTexts, inner)) => (texts::json_texts as fn(&[u8], usize) -> _, inner),
+        _ => return Err(Error::unsupported("chunk", "texts of any length without a codec that makes them")),
+    };
+    make(&chain::decode_any_length(inner, skip >> 1, stored, most)?, cells)
+}
+
+/// Undoes `codecs` of bytes whose length nothing tells; at most `most` bytes.
+pub(crate) fn decode_any_length(codecs: &[Codec], skip: u32, stored: &[u8], most: usize) -> Result<Vec<u8>> {
+    chain::decode_any_length(codecs, skip, stored, most)
 }
 
 /// Bytes that could not be decoded; the caller, who knows the object and the range, replaces `chunk`.
