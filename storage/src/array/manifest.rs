@@ -85,6 +85,8 @@ pub struct ChunkKeys {
     pub shard: Option<Shard>,
     /// The object (as in [`ChunkRef::Stored`]) with the array's metadata: as long as it is as indexed, the keys hold.
     pub document: u32,
+    /// True where a chunk that is not there is an error: the array's fill value is not one that can be given.
+    pub must_exist: bool,
 }
 
 impl ChunkKeys {
@@ -139,7 +141,7 @@ mod tests {
     use crate::array::ByteOrder;
 
     fn keys(prefix: &str, encoding: KeyEncoding, counts: &[u64]) -> ChunkKeys {
-        ChunkKeys { prefix: prefix.into(), encoding, counts: counts.into(), shard: None, document: 0 }
+        ChunkKeys { prefix: prefix.into(), encoding, counts: counts.into(), shard: None, document: 0, must_exist: false }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl ArrayMetadata {
         ChunkGrid::new(&self.shape, &self.chunk_shape)
     }
 
-    /// The last part of its path: the variable's name.
+    /// The last part of its path: the variable's name. Empty for the one array that a Zarr store may be (`/`).
     pub fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }

@@ -214,7 +214,14 @@ mod tests {
     fn a_rule_takes_one_small_page() {
         let shard = crate::array::Shard { inner: vec![4, 4], at_end: true, checksum: true, order: Default::default(), trailer: 0 };
         let encoding = crate::array::KeyEncoding::Default('/');
-        let keys = crate::array::ChunkKeys { prefix: "a/t2m".into(), encoding, counts: vec![1000, 1000], shard: Some(shard), document: 3 };
+        let keys = crate::array::ChunkKeys {
+            prefix: "a/t2m".into(),
+            encoding,
+            counts: vec![1000, 1000],
+            shard: Some(shard),
+            document: 3,
+            must_exist: false,
+        };
         let manifest = ChunkManifest { chunks: vec![], keys: Some(keys) };
         let pages = pages(&manifest);
         assert!(pages.len() == 1 && pages[0].len() < 100);

@@ -40,8 +40,8 @@ mod snappy;
 mod szip;
 #[cfg(test)]
 mod tests;
-mod tiff;
 mod texts;
+mod tiff;
 mod transpose;
 mod zarrs_chain;
 mod zstd;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
-use zarrs::array::codec::{ArrayToBytesCodecTraits, CodecOptions};
+use zarrs::array::codec::api::{ArrayToBytesCodecTraits, CodecOptions};
 use zarrs::array::{CodecChain, DataType, FillValue, FillValueMetadata};
 use zarrs::metadata::v3::MetadataV3;
 

@@ -3,6 +3,7 @@
 pub mod geotiff;
 mod hdf5;
 mod netcdf3;
+mod zarr;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,7 @@ use crate::{Error, Result};
 pub use geotiff::GeoTiff;
 pub use hdf5::Hdf5;
 pub use netcdf3::Netcdf3;
+pub use zarr::Zarr;
 
 /// One array as indexed: what it is and where its chunks lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,11 +94,14 @@ pub trait Format: Send + Sync {
 
 /// All formats, in the order in which they are asked.
 pub fn formats() -> &'static [&'static dyn Format] {
-    &[&Hdf5, &GeoTiff, &Netcdf3]
+    &[&Hdf5, &GeoTiff, &Netcdf3, &Zarr]
 }
 
-/// Detects the format by magic bytes and indexes the object.
+/// Detects the format by magic bytes (a chunk store by the document that stands for it) and indexes the object.
 pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
+    if object.document().is_some() {
+        return Zarr.index(object).await;
+    }
     let head = object.read(0..object.size().min(HEAD)).await?;
     if let Some(format) = formats().iter().find(|f| f.detect(&head)) {
         return format.index(object).await;
@@ -111,10 +116,9 @@ pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
 /// What the first bytes of an object look like, for people.
 fn first_bytes(head: &[u8]) -> String {
     let start = &head[..head.len().min(8)];
-    let known: [(&[u8], &str); 6] = [
+    let known: [(&[u8], &str); 5] = [
         (b"CDF", "a netCDF file of an unknown version"),
         (b"GRIB", "a GRIB file"),
-        (b"PK\x03\x04", "a ZIP archive"),
         (b"\x1f\x8b", "a gzip file"),
         (b"\x0e\x03\x13\x01", "an HDF4 file"),
         (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),

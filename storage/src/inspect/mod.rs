@@ -3,6 +3,7 @@
 
 mod display;
 mod statistics;
+mod stores;
 mod value;
 
 use std::sync::Arc;
@@ -84,10 +85,18 @@ pub struct InspectedArray {
 /// an index outside of the array. An array whose data cannot be read becomes [`Inspection::refused`], unless it was asked
 /// for by name.
 pub async fn inspect(objects: &Objects, location: &str, options: InspectOptions) -> Result<Inspection> {
-    let location = match objects.list(location).await?.as_slice() {
-        [one] => one.clone(),
-        several => return Err(Error::User(format!("{location} names {} files; inspect looks into one", several.len()))),
-    };
+    let listed = objects.list(location).await?;
+    if let Some(inspection) = stores::inspect(objects, location, &listed, &options).await? {
+        return Ok(inspection);
+    }
+    match listed.as_slice() {
+        [one] => inspect_one(objects, one.clone(), options).await,
+        several => Err(Error::User(format!("{location} names {} files; inspect looks into one", several.len()))),
+    }
+}
+
+/// Looks into one file or chunk store.
+async fn inspect_one(objects: &Objects, location: String, options: InspectOptions) -> Result<Inspection> {
     let object = objects.open(&location).await?;
     let granule = format::index(&object).await?;
     refuse_if_nothing_is_read(&location, &granule)?;

@@ -133,6 +133,24 @@ impl Found<'_> {
     }
 }
 
+/// Names of the folders in a folder, but for hidden ones; sorted.
+pub(super) fn folders(path: &Path, roots: &Roots) -> Result<Vec<String>> {
+    let canonical = roots.resolve(path)?;
+    let failed = |e: &std::io::Error| system_error(&path.to_string_lossy(), e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&canonical).map_err(|e| failed(&e))? {
+        let entry = entry.map_err(|e| failed(&e))?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if hidden || !entry.path().is_dir() {
+            continue;
+        }
+        roots.resolve(&entry.path())?;
+        names.push(location(Path::new(&entry.file_name()))?);
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// True for a path with wildcards that is not itself the name of something.
 fn is_pattern(path: &Path) -> bool {
     has_wildcard(path.as_os_str().as_encoded_bytes()) && path.symlink_metadata().is_err()

@@ -188,6 +188,26 @@ impl Objects {
         if_there(async { self.opened(location)?.whole(limit).await }.await)
     }
 
+    /// The one name of a place: links and `..` resolved, URLs in their one form. A local place must be there.
+    pub fn canonical(&self, location: &str) -> Result<String> {
+        match Place::parse(location)? {
+            Place::Local(path) => location::location(&self.roots.read().resolve(&path)?),
+            Place::Remote(url) => Ok(url.location()),
+        }
+    }
+
+    /// Names of the folders directly below a folder; hidden ones are left out. Sorted. Refused over HTTP, where nothing is listed.
+    pub async fn folders(&self, location: &str) -> Result<Vec<String>> {
+        let roots = self.roots.read().clone();
+        match Place::parse(location)? {
+            Place::Local(path) => blocking(move || list::folders(&path, &roots)).await,
+            Place::Remote(url) => {
+                roots.check_remote(&url)?;
+                remote_list::folders(&url, &self.stores).await
+            }
+        }
+    }
+
     /// As [`Objects::version`]; `None` when there is no such object. A chunk store that is not known yet is none either.
     pub async fn version_if_there(&self, location: &str) -> Result<Option<ObjectVersion>> {
         if_there(async { self.opened(location)?.version().await }.await)

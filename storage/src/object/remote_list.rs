@@ -63,6 +63,20 @@ pub(super) async fn list(url: &RemoteUrl, stores: &std::sync::Arc<Stores>) -> Re
     }))
 }
 
+/// Names of the folders directly below a URL, but for hidden ones; sorted.
+pub(super) async fn folders(url: &RemoteUrl, stores: &std::sync::Arc<Stores>) -> Result<Vec<String>> {
+    let location = url.location();
+    if url.is_http() {
+        let feature = "store without consolidated metadata over HTTP: servers do not tell what they hold";
+        return Err(Error::unsupported(location, feature));
+    }
+    let listing = stores.client(url)?.list_with_delimiter(Some(&url.path()?)).await.map_err(|e| failed(&location, e))?;
+    let names = listing.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned));
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// A server that only gives files away: the name is taken as it is.
 async fn list_http(url: &RemoteUrl, stores: &std::sync::Arc<Stores>) -> Result<Vec<Listed>> {
     let location = url.location();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::array::{ArrayMetadata, ByteOrder, DataType, EdgeChunks, Scalar};
 use crate::catalog::Granule;
-use crate::codec::{Codec, decode_chunk};
+use crate::codec::{Codec, decode_chunk, decode_texts};
 use crate::{Error, Result};
 
 /// Largest chunk that is decoded, bytes.
@@ -146,9 +146,20 @@ pub(super) fn fill_cell(array: &ArrayMetadata) -> Vec<u8> {
     }
 }
 
-/// The cells of a chunk of texts of any length: a JSON list of strings (or nulls) as the index keeps it.
-pub(super) fn texts(granule: &Granule, array: &ArrayMetadata, json: &[u8], cells: usize) -> Result<Vec<Option<String>>> {
+/// Most bytes of texts in one chunk.
+const TEXTS: usize = 1 << 28;
+
+/// The cells of a chunk of texts of any length: as its codecs make them, or, without codecs, a JSON list of strings (or nulls) as
+/// the index keeps it.
+pub(super) fn texts(granule: &Granule, array: &ArrayMetadata, json: &[u8], skip: u32, cells: usize) -> Result<Vec<Option<String>>> {
     let bad = |what: String| Error::data(name(granule, array), what);
+    if !array.codecs.is_empty() {
+        return decode_texts(&array.codecs, skip, json, cells, TEXTS).map_err(|e| match e {
+            Error::Data { what, .. } => bad(what),
+            Error::Unsupported { feature, .. } => Error::unsupported(name(granule, array), feature),
+            other => other,
+        });
+    }
     let texts: Vec<Option<String>> = serde_json::from_slice(json).map_err(|e| bad(format!("the texts in the index do not parse: {e}")))?;
     if texts.len() != cells {
         return Err(bad(format!("a chunk of {cells} texts was expected, {} were found", texts.len())));

@@ -66,8 +66,8 @@ pub(super) fn column(
     for (part, bytes) in plan.parts.iter().zip(chunks) {
         let (granule, array) = (&part.source.granule, part.source.metadata());
         match bytes {
-            ChunkBytes::Stored { bytes, .. } if array.data_type == DataType::Text => {
-                let texts = chunk::texts(granule, array, &bytes, part.decoded_len)?;
+            ChunkBytes::Stored { bytes, skip, .. } if array.data_type == DataType::Text => {
+                let texts = chunk::texts(granule, array, &bytes, skip, part.decoded_len)?;
                 column.add(Cells::Texts(&texts), &part.encoding, &part.copy)?;
             }
             ChunkBytes::Missing => column.add(Cells::Same(&chunk::fill_cell(array)), &part.encoding, &part.copy)?,

@@ -33,6 +33,7 @@ struct WantedKey {
     /// The array in messages.
     name: String,
     shard: Option<Shard>,
+    must_exist: bool,
     chunks: Vec<WantedChunk>,
 }
 
@@ -52,6 +53,7 @@ impl WantedKeys {
             location: below(&granule.location, key),
             name: name(granule, part.source.metadata()),
             shard: part.keys.as_ref().and_then(|keys| keys.shard.clone()),
+            must_exist: part.keys.as_ref().is_some_and(|keys| keys.must_exist),
             chunks: Vec::new(),
         });
         of_key.chunks.push(WantedChunk { place, inner: inner.unwrap_or(0), decoded });
@@ -65,11 +67,15 @@ impl WantedKeys {
         metrics: &mut TileMetrics,
     ) -> Result<Vec<(Place, ChunkBytes)>> {
         let read = futures::stream::iter(self.0.into_values().map(|wanted| async move {
-            let name = wanted.name.clone();
-            wanted.read(objects, cache).await.map_err(|e| match e {
-                Error::Data { object, range, what } => Error::Data { object: name, range, what: format!("{object}: {what}") },
-                other => other,
-            })
+            let (name, location, must_exist) = (wanted.name.clone(), wanted.location.clone(), wanted.must_exist);
+            match wanted.read(objects, cache).await {
+                Err(Error::Data { object, range, what }) => Err(Error::Data { object: name, range, what: format!("{object}: {what}") }),
+                Ok(read) if must_exist && read.iter().any(|(_, bytes)| matches!(bytes, ChunkBytes::Missing)) => {
+                    let feature = format!("fill value of texts (chunks at {location} were never written)");
+                    Err(Error::unsupported(name, feature))
+                }
+                done => done,
+            }
         }));
         let read: Vec<(Place, ChunkBytes)> = read.buffer_unordered(PARALLEL).try_concat().await?;
         for (_, bytes) in &read {

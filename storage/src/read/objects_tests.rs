@@ -69,7 +69,8 @@ fn chunks_lie_in_several_files() {
 }
 
 fn keys(count: u64, shard: Option<Shard>) -> ChunkManifest {
-    let keys = ChunkKeys { prefix: "v".into(), encoding: KeyEncoding::Default('/'), counts: vec![count], shard, document: 0 };
+    let keys =
+        ChunkKeys { prefix: "v".into(), encoding: KeyEncoding::Default('/'), counts: vec![count], shard, document: 0, must_exist: false };
     ChunkManifest { chunks: vec![], keys: Some(keys) }
 }
 

@@ -27,6 +27,7 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
     let mut reading = Reading { objects, object, granule, names: &names, axes: HashMap::new(), warnings: Vec::new() };
     let left_out = names.supporting();
     let mut variables = Vec::new();
+    let inside = archive_folder(object.location(), granule);
     for (number, array) in granule.arrays.iter().enumerate() {
         if left_out.contains(&number) {
             continue;
@@ -35,10 +36,30 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
         let axes = reading.axes_of(metadata).await?;
         let crs = names.crs_of(metadata, &mut reading.warnings);
         let encoding = time_encoding_of(granule, number).unwrap_or_else(|| encoding_of(granule, number));
-        let name = metadata.path.trim_start_matches('/').replace('/', ".");
+        let path = metadata.path.trim_matches('/');
+        let name = match path.strip_prefix(inside.as_str()).unwrap_or(path) {
+            "" => stem(object.location()),
+            path => path.replace('/', "."),
+        };
         variables.push(Variable { name, array: number, axes, encoding, attributes: metadata.attributes.clone(), crs });
     }
     Ok(Described { variables, attributes: granule.attributes.clone(), warnings: reading.warnings, overviews: Vec::new() })
+}
+
+/// The folder, with `/` at its end, that is all an archive holds and has the archive's name: `a.zarr/` of `a.zarr.zip`. It says
+/// nothing that a variable's name should say. Empty for anything else.
+fn archive_folder(location: &str, granule: &IndexedGranule) -> String {
+    let name = location.rsplit('/').next().and_then(|last| last.strip_suffix(".zip"));
+    let folder = name.map(|name| format!("{name}/")).filter(|_| granule.format == "zarr").unwrap_or_default();
+    let all = granule.arrays.iter().all(|a| a.metadata.path.trim_start_matches('/').starts_with(&folder));
+    if all { folder } else { String::new() }
+}
+
+/// A location's last part without its ending: the name of the one array that a granule is.
+fn stem(location: &str) -> String {
+    let last = location.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let stem = last.split_once('.').map_or(last, |(stem, _)| stem);
+    if stem.is_empty() { "data".into() } else { stem.into() }
 }
 
 /// Arrays by path, and what names in attributes and dimensions refer to.

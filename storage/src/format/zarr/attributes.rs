@@ -89,7 +89,7 @@ pub(super) fn of_type(attributes: &mut Attributes, data_type: DataType) {
 }
 
 /// Bytes of standard base64 (RFC 4648) with padding.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+pub(in crate::format) fn base64(text: &str) -> Option<Vec<u8>> {
     let digit = |c: u8| {
         Some(match c {
             b'A'..=b'Z' => c - b'A',

@@ -328,7 +328,8 @@ mod tests {
 
     #[test]
     fn records_become_columns() {
-        let dtype = json!([["a", "|u1"], ["b", [["b1", "|u1"], ["b3", ">u2"]]], ["c", "|S3"], ["v", "|V5"], ["z", "<c8"], ["p", "<f4", [2]]]);
+        let dtype =
+            json!([["a", "|u1"], ["b", [["b1", "|u1"], ["b3", ">u2"]]], ["c", "|S3"], ["v", "|V5"], ["z", "<c8"], ["p", "<f4", [2]]]);
         let cells = v2(&dtype, None).unwrap();
         let shown: Vec<_> = cells.columns.iter().map(|c| (c.suffix.as_str(), c.data_type, c.offset)).collect();
         let want = [

@@ -73,9 +73,11 @@ pub(super) fn v2(array: &Value, attrs: &Value) -> Result<ArrayDocument, String> 
     let mut codecs = Vec::new();
     match array.get("order").and_then(Value::as_str).unwrap_or("C") {
         "F" if shape.len() > 1 && cells.size == 0 => return Err("order F of texts of any length".into()),
-        "F" if shape.len() > 1 => {
-            codecs.push(Codec::Transpose { shape: chunk.clone(), order: (0..shape.len() as u8).rev().collect(), element: cells.size as u32 })
-        }
+        "F" if shape.len() > 1 => codecs.push(Codec::Transpose {
+            shape: chunk.clone(),
+            order: (0..shape.len() as u8).rev().collect(),
+            element: cells.size as u32,
+        }),
         "C" | "F" => {}
         other => return Err(format!("order {other}")),
     }
@@ -145,6 +147,12 @@ pub(super) fn v3(array: &Value) -> Result<ArrayDocument, String> {
     let codecs = array.get("codecs").and_then(Value::as_array).ok_or("the document has no codecs (an early draft of v3)")?;
     let chain = v3::chain(codecs, &v3::Before { chunk: &chunk, cells: &cells, data_type, fill: &fill })?;
     let attrs = array.get("attributes").unwrap_or(&Value::Null);
+    let mut cells = cells;
+    for codec in cells.columns.iter_mut().flat_map(|c| &mut c.codecs) {
+        if let Codec::Utf32 { order, .. } = codec {
+            *order = chain.order;
+        }
+    }
     let document = ArrayDocument {
         dimensions: dimension_names(array.get("dimension_names").unwrap_or(&Value::Null), array, attrs, shape.len()),
         shard: chain.shard.map(|shard| (chunk.clone(), shard)),

@@ -70,8 +70,8 @@ impl Flat {
         let counts = stored.counts();
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
         let below = self.places.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-        let chunks: Vec<(Vec<u64>, &Place)> =
-            below.filter_map(|(key, place)| Some((coordinates(key.get(prefix.len()..)?, array.keys, &counts)?, place))).collect();
+        let chunks: Vec<(Vec<u64>, Place)> =
+            below.filter_map(|(key, place)| Some((coordinates(key.get(prefix.len()..)?, array.keys, &counts)?, place.clone()))).collect();
         let grid = ChunkGrid::new(&array.shape, &array.chunk);
         let all = grid.len();
         // What is not there needs no entry; but a number far out needs all before it.
@@ -95,12 +95,12 @@ impl Flat {
                             Place::Bytes(bytes) if deflated && !bytes.is_empty() => {
                                 return Ok(Err("inline chunks beside deflated ones".into()));
                             }
-                            Place::Bytes(bytes) => ChunkRef::Inline(bytes.clone()),
+                            Place::Bytes(bytes) => ChunkRef::Inline(bytes),
                             Place::Range { object, range, deflated } => ChunkRef::Stored {
-                                object: *object,
+                                object,
                                 offset: range.start,
                                 length: range.end - range.start,
-                                skip: if *deflated { 0 } else { plain },
+                                skip: if deflated { 0 } else { plain },
                             },
                         };
                     }
@@ -108,7 +108,7 @@ impl Flat {
             }
             Some((_, shard)) => {
                 let work = futures::stream::iter(chunks).map(|(at, place)| async move {
-                    let index = shard_index(object, granule, shard, place).await?;
+                    let index = shard_index(object, granule, shard, &place).await?;
                     Ok::<_, Error>((at, place, index))
                 });
                 let mut work = work.buffer_unordered(PARALLEL);
@@ -121,7 +121,7 @@ impl Flat {
                         let Some(range) = range else { continue };
                         let Some(number) = number_inside(shard, &at, inner as u64, &grid) else { continue };
                         if let Some(slot) = references.get_mut(number as usize) {
-                            *slot = match place {
+                            *slot = match &place {
                                 Place::Bytes(bytes) => {
                                     let (start, end) = (range.start as usize, range.end as usize);
                                     bytes.get(start..end).map_or(ChunkRef::Missing, |_| ChunkRef::Inline(bytes.slice(start..end)))
@@ -146,9 +146,11 @@ impl Flat {
 fn object_of<'a>(object: &'a ObjectReader, granule: &'a IndexedGranule, number: u32) -> Result<(&'a str, &'a ObjectVersion)> {
     match number.checked_sub(1) {
         None => Ok((object.location(), object.version())),
-        Some(n) => granule.objects.get(n as usize).map(|o| (o.location.as_str(), &o.version)).ok_or_else(|| {
-            Error::Internal(format!("{}: the granule has no object {number}", object.location()))
-        }),
+        Some(n) => granule
+            .objects
+            .get(n as usize)
+            .map(|o| (o.location.as_str(), &o.version))
+            .ok_or_else(|| Error::Internal(format!("{}: the granule has no object {number}", object.location()))),
     }
 }
 

@@ -77,12 +77,7 @@ fn add(documents: &mut BTreeMap<String, Document>, granule: &mut IndexedGranule,
 }
 
 /// Reads the documents of all groups and arrays below the root, level by level. What lies in arrays is not looked at.
-async fn walk(
-    object: &ObjectReader,
-    version: u8,
-    documents: &mut BTreeMap<String, Document>,
-    granule: &mut IndexedGranule,
-) -> Result<()> {
+async fn walk(object: &ObjectReader, version: u8, documents: &mut BTreeMap<String, Document>, granule: &mut IndexedGranule) -> Result<()> {
     let names: &[&str] = if version == 3 { &["zarr.json"] } else { &[".zarray", ".zgroup", ".zattrs"] };
     let mut groups = vec![String::new()];
     for _ in 0..DEPTH {
@@ -110,9 +105,9 @@ async fn walk(
         let read: Vec<(String, Vec<Read>)> = read.buffered(PARALLEL).try_collect().await?;
         groups = Vec::new();
         for (path, found) in read {
-            let is_array = found.iter().any(|r| {
-                r.key.ends_with(".zarray") || r.document.as_ref().is_ok_and(|d| d.get("node_type").is_some_and(|t| t == "array"))
-            });
+            let is_array = found
+                .iter()
+                .any(|r| r.key.ends_with(".zarray") || r.document.as_ref().is_ok_and(|d| d.get("node_type").is_some_and(|t| t == "array")));
             // A document that does not parse may be an array's.
             if !is_array && found.iter().all(|r| r.document.is_ok()) {
                 groups.push(path);

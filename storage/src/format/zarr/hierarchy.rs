@@ -46,11 +46,8 @@ pub(super) fn of_v3(document: &Value) -> Found {
 /// The nodes that a consolidated v3 document describes, the root among them; `None` for a document of the root alone.
 pub(super) fn consolidated_v3(root: &Value) -> Option<Vec<Node>> {
     let members = root.get("consolidated_metadata")?.get("metadata")?.as_object()?;
-    let members = members.iter().map(|(path, document)| Node {
-        path: path.trim_matches('/').to_owned(),
-        found: of_v3(document),
-        document: 0,
-    });
+    let members =
+        members.iter().map(|(path, document)| Node { path: path.trim_matches('/').to_owned(), found: of_v3(document), document: 0 });
     Some(std::iter::once(Node { path: String::new(), found: of_v3(root), document: 0 }).chain(members).collect())
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Parses a document; an error says what is wrong and where.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
+pub(in crate::format) fn parse(bytes: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
         Err(first) => quoted(bytes).and_then(|repaired| serde_json::from_slice(&repaired).ok()).ok_or_else(|| format!("not JSON: {first}")),

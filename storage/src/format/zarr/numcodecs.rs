@@ -96,7 +96,9 @@ fn lzma(configuration: &Value) -> Result<Vec<LzmaFilter>, String> {
 pub(super) fn set_order(steps: &mut [Codec], order: ByteOrder) -> bool {
     // Between filters, and before the first, cells are in one order; only the last writes the bytes.
     for step in &mut *steps {
-        if let Codec::Delta { decoded, encoded } | Codec::FixedScaleOffset { decoded, encoded, .. } | Codec::AsType { decoded, encoded } = step {
+        if let Codec::Delta { decoded, encoded } | Codec::FixedScaleOffset { decoded, encoded, .. } | Codec::AsType { decoded, encoded } =
+            step
+        {
             (decoded.order, encoded.order) = (ByteOrder::Little, ByteOrder::Little);
         }
     }

@@ -44,7 +44,8 @@ pub(super) fn chain(codecs: &[Value], before: &Before<'_>) -> Result<Chain, Stri
         let list = |key: &str| named(codecs.get(at)?)?.1.get(key)?.as_array();
         let inside = list("codecs").ok_or("sharding_indexed without codecs")?;
         // What lies inside a shard is one chunk, be it a shard again.
-        let chain = plain(inside, &Before { chunk: &inner, ..*before }).or_else(|why| by_zarrs(inside, &Before { chunk: &inner, ..*before }, why))?;
+        let chain = plain(inside, &Before { chunk: &inner, ..*before })
+            .or_else(|why| by_zarrs(inside, &Before { chunk: &inner, ..*before }, why))?;
         return Ok(Chain { shard: Some(shard), ..chain });
     }
     plain(codecs, before).or_else(|why| by_zarrs(codecs, before, why))
@@ -115,14 +116,23 @@ fn plain(codecs: &[Value], before: &Before<'_>) -> Result<Chain, String> {
             "bytes" if order.is_none() && before.cells.size > 0 => {
                 let of_bytes = endian(configuration).unwrap_or(ByteOrder::Little);
                 order = Some(if numcodecs::set_order(&mut steps, of_bytes) { ByteOrder::Little } else { of_bytes });
-                set_utf32(&mut steps, of_bytes);
+            }
+            "pcodec" | "numcodecs.pcodec" if order.is_none() => {
+                let data_type = match (numcodecs::type_behind(&steps), before.cells.columns.as_slice()) {
+                    (Some(behind), _) => behind,
+                    (None, [column]) if column.codecs.is_empty() => column.data_type,
+                    _ => return Err(format!("codec {name} of records")),
+                };
+                steps.push(Codec::Pcodec { data_type });
+                numcodecs::set_order(&mut steps, ByteOrder::Little);
+                order = Some(ByteOrder::Little);
             }
             "vlen-utf8" if order.is_none() => {
                 steps.push(Codec::VlenUtf8);
                 order = Some(ByteOrder::Little);
             }
             "crc32c" if order.is_some() => steps.push(Codec::Crc32c { at: ChecksumAt::End }),
-            "gzip" | "zlib" | "zstd" | "blosc" | "bz2" | "zlib_numcodecs" if order.is_some() => {
+            "gzip" | "zlib" | "zstd" | "blosc" | "bz2" if order.is_some() => {
                 steps.extend(numcodecs::steps(name, configuration, before.cells.size)?);
             }
             _ => {
@@ -139,15 +149,6 @@ fn plain(codecs: &[Value], before: &Before<'_>) -> Result<Chain, String> {
     }
     let order = order.ok_or("no codec makes bytes of the cells")?;
     Ok(Chain { codecs: steps, order, chunk: before.chunk.to_vec(), shard: None })
-}
-
-/// UTF-32 has the order of the bytes.
-fn set_utf32(steps: &mut [Codec], of_bytes: ByteOrder) {
-    for step in steps {
-        if let Codec::Utf32 { order, .. } = step {
-            *order = of_bytes;
-        }
-    }
 }
 
 /// An order of axes; each once.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
-use zip::{CompressionMethod, HasZipMetadata, ZipArchive};
+use zip::{CompressionMethod, ZipArchive};
 
 use super::flat::{Flat, Place};
 use super::hierarchy::is_document;
@@ -39,14 +39,14 @@ pub(super) async fn open(object: &ObjectReader) -> Result<Option<Flat>> {
     });
     let members = members.await.map_err(|e| Error::Internal(format!("indexing {location}: {e}")))?;
     let members = members.map_err(|what| Error::data(location.as_str(), format!("ZIP archive: {what}")))?;
-    // The store may lie in a folder of the archive: that of the topmost document.
-    let documents = members.iter().map(|m| m.name.as_str()).filter(|n| is_document(n) || n.ends_with(".zmetadata"));
-    let Some(top) = documents.min_by_key(|name| (name.matches('/').count(), *name)) else { return Ok(None) };
-    let root = top.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    // The store often lies in a folder of the archive, which is then a group.
+    if !members.iter().any(|m| is_document(&m.name)) {
+        return Ok(None);
+    }
     let mut flat = Flat::default();
-    let inside = members.into_iter().filter_map(|m| Some((m.name.strip_prefix(&root).filter(|k| !k.is_empty())?.to_owned(), m)));
     let (mut keys, mut wanted) = (Vec::new(), Vec::new());
-    for (key, member) in inside {
+    for member in members {
+        let key = member.name;
         match member.deflated {
             Ok(deflated) => {
                 let header = member.header..member.header.saturating_add(LOCAL_HEADER);
@@ -61,7 +61,10 @@ pub(super) async fn open(object: &ObjectReader) -> Result<Option<Flat>> {
         }
     }
     let batches = futures::stream::iter(wanted.chunks(BATCH).map(<[_]>::to_vec).collect::<Vec<_>>());
-    let headers = batches.map(|batch| async move { object.objects().read_ranges(object.location(), object.version(), &batch).await });
+    let headers = batches.map(|batch| {
+        let object = object.clone();
+        async move { object.objects().read_ranges(object.location(), object.version(), &batch).await }
+    });
     let headers: Vec<bytes::Bytes> = headers.buffered(PARALLEL).try_concat().await?;
     for (((key, length, deflated), at), header) in keys.into_iter().zip(wanted).zip(headers) {
         let number = |i: usize| header.get(i..i + 2).map_or(0, |b| u64::from(b[0]) | u64::from(b[1]) << 8);
