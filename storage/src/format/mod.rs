@@ -2,6 +2,7 @@
 
 pub mod geotiff;
 mod hdf5;
+mod kerchunk;
 mod netcdf3;
 mod zarr;
 
@@ -13,6 +14,7 @@ use crate::{Error, Result};
 
 pub use geotiff::GeoTiff;
 pub use hdf5::Hdf5;
+pub use kerchunk::Kerchunk;
 pub use netcdf3::Netcdf3;
 pub use zarr::Zarr;
 
@@ -94,7 +96,7 @@ pub trait Format: Send + Sync {
 
 /// All formats, in the order in which they are asked.
 pub fn formats() -> &'static [&'static dyn Format] {
-    &[&Hdf5, &GeoTiff, &Netcdf3, &Zarr]
+    &[&Hdf5, &GeoTiff, &Netcdf3, &Zarr, &Kerchunk]
 }
 
 /// Detects the format by magic bytes (a chunk store by the document that stands for it) and indexes the object.

@@ -21,6 +21,7 @@ pub(super) async fn inspect(objects: &Objects, location: &str, listed: &[String]
     let mut all = Inspection {
         location: folder.clone(),
         size: 0,
+        bytes: 0,
         format: "zarr".into(),
         requests: 0,
         attributes: Attributes::default(),
@@ -44,6 +45,7 @@ pub(super) async fn inspect(objects: &Objects, location: &str, listed: &[String]
         match inspect_one(objects, store.clone(), options).await {
             Ok(one) => {
                 all.size += one.size;
+                all.bytes += one.bytes;
                 all.requests += one.requests;
                 all.arrays.extend(one.arrays.into_iter().map(|mut array| {
                     array.metadata.path.insert_str(0, name);

@@ -36,16 +36,21 @@ pub(super) async fn index_folder(object: &ObjectReader) -> Result<IndexedGranule
     Ok(granule)
 }
 
-/// Indexes a store of keys whose places are known. `granule.objects` of the places are `objects`.
+/// Indexes a store of keys whose places are known; `granule` has the objects that the places name.
 pub(in crate::format) async fn index_flat_into(object: &ObjectReader, mut granule: IndexedGranule, flat: Flat) -> Result<IndexedGranule> {
     let documents = flat.documents(object, &granule).await?;
     let mut names = Names::default();
-    granule.refused.extend(flat.refused.iter().take(100).map(|(key, why)| Refused { path: format!("/{key}"), reason: why.clone() }));
-    let unread: HashSet<&str> = flat.refused.iter().map(|(key, _)| key.rsplit_once('/').map_or("", |(path, _)| path)).collect();
+    // An array of which some chunk cannot be read would have holes: refused, by the reason of its first.
+    let mut unread: HashMap<&str, &str> = HashMap::new();
+    for (key, why) in &flat.refused {
+        for (end, _) in key.match_indices('/') {
+            unread.entry(key.get(..end).unwrap_or_default()).or_insert(why);
+        }
+    }
     for node in hierarchy::nodes(&documents) {
         let Some((path, array)) = names.array(&mut granule, &node) else { continue };
-        if unread.contains(node.path.as_str()) {
-            granule.refused.push(Refused { path, reason: "some of its chunks are not read".into() });
+        if let Some(why) = unread.get(node.path.as_str()) {
+            granule.refused.push(Refused { path, reason: format!("some of its chunks cannot be read: {why}") });
             continue;
         }
         let mut deflated = Vec::new();
@@ -68,11 +73,6 @@ pub(in crate::format) async fn index_flat_into(object: &ObjectReader, mut granul
         granule.arrays.append(&mut deflated);
     }
     Ok(granule)
-}
-
-/// As `index_flat_into`, of one object.
-pub(in crate::format) async fn index_flat(object: &ObjectReader, format: &str, flat: Flat) -> Result<IndexedGranule> {
-    index_flat_into(object, IndexedGranule { format: format.into(), ..IndexedGranule::default() }, flat).await
 }
 
 /// Names given so far.

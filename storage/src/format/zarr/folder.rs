@@ -49,6 +49,15 @@ pub(super) async fn nodes(object: &ObjectReader, granule: &mut IndexedGranule) -
     Ok(hierarchy::nodes(&documents))
 }
 
+/// True for a `.zmetadata` of a folder of kerchunk references in Parquet.
+pub(super) async fn is_reference_folder(object: &ObjectReader) -> Result<bool> {
+    if object.size() > DOCUMENT {
+        return Ok(false);
+    }
+    let bytes = object.read(0..object.size()).await?;
+    Ok(json::parse(&bytes).is_ok_and(|document| crate::format::kerchunk::is_parquet(&document)))
+}
+
 /// A document that was read.
 struct Read {
     key: String,

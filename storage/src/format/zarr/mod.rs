@@ -24,7 +24,7 @@ use super::{Format, IndexedGranule};
 use crate::object::ObjectReader;
 use crate::{Error, Result};
 
-pub(super) use arrays::index_flat;
+pub(super) use arrays::index_flat_into;
 pub(super) use attributes::base64;
 pub(super) use flat::{Flat, Place};
 pub(super) use json::parse as parse_json;
@@ -45,10 +45,13 @@ impl Format for Zarr {
 
     async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule> {
         if object.document().is_some() {
+            if object.document() == Some(".zmetadata") && folder::is_reference_folder(object).await? {
+                return super::kerchunk::index_parquet(object).await;
+            }
             return arrays::index_folder(object).await;
         }
         match zip::open(object).await? {
-            Some(flat) => arrays::index_flat(object, "zarr", flat).await,
+            Some(flat) => index_flat_into(object, IndexedGranule { format: "zarr".into(), ..IndexedGranule::default() }, flat).await,
             None => Err(Error::unsupported(object.location(), "format: a ZIP archive without a Zarr store in it")),
         }
     }
