@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use graticule_storage::inspect::{InspectOptions, inspect};
+use graticule_storage::inspect::{InspectOptions, inspect, references};
 use graticule_storage::object::Objects;
 
 use super::Failure;
@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Values as stored instead of decoded
     #[arg(long)]
     raw: bool,
+    /// Print kerchunk references to the file's chunks (JSON, version 1), which fsspec and xarray read; arrays that Zarr cannot
+    /// describe are left out and named on standard error
+    #[arg(long, conflicts_with_all = ["json", "stats", "array", "at", "raw"])]
+    kerchunk: bool,
 }
 
 /// Indices of one cell, slowest dimension first.
@@ -46,6 +50,15 @@ fn indices(text: &str) -> Result<Indices, String> {
 
 /// Prints what is in the file.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.kerchunk {
+        let found = references(&Objects::anywhere(), &arguments.path).await.map_err(|e| e.to_string())?;
+        for refused in &found.refused {
+            eprintln!("{}: left out: {}", refused.path, refused.reason);
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", found.json)?;
+        return Ok(out.flush()?);
+    }
     let options = InspectOptions {
         stats: arguments.stats,
         array: arguments.array,

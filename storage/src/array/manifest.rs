@@ -24,8 +24,8 @@ pub enum ChunkRef {
     },
     /// The stored bytes themselves, kept in the index: compact data sets, small texts.
     Inline(Bytes),
-    /// All of the object with this key, or a chunk inside it; where there is no such object, the chunk is missing. Made by
-    /// [`ChunkKeys`], never kept one by one.
+    /// All of the object with this key, or a chunk inside it. Where [`ChunkKeys`] made it, the chunk is missing when there is no
+    /// such object; one that is kept by itself (without `inner`) must be there.
     Key {
         /// Below the granule's location: `t2m/c/0/1/2`.
         key: String,

@@ -1,9 +1,9 @@
 //! Chunk manifests as packed pages: 4096 chunk references a page, one store value a page. The format, version 1:
 //!
 //! `page = version:u8  length:u32le  zlib(columns)`, `length` being that of the columns. Columns, one after the other, numbers
-//! as LEB128, signed ones zigzag: the number of chunks; their kinds as runs (`kind`, `times`; 0 missing, 1 stored, 2 inline);
+//! as LEB128, signed ones zigzag: the number of chunks; their kinds as runs (`kind`, `times`; 0 missing, 1 stored, 2 inline, 3 key);
 //! then for the stored ones, column by column, the differences from the stored chunk before: object, offset (from the end of
-//! the chunk before), length, skip (exclusive or); then for the inline ones their lengths, then their bytes.
+//! the chunk before), length, skip (exclusive or); then for the inline ones and keys their lengths, then their bytes.
 //!
 //! Chunks whose keys follow from a rule have one page, version 2, which is the record of the rule.
 
@@ -45,10 +45,10 @@ pub fn unpack<'a>(pages: impl IntoIterator<Item = &'a [u8]>) -> Result<ChunkMani
 
 fn kind(chunk: &ChunkRef) -> u64 {
     match chunk {
-        // Keys are never kept one by one.
-        ChunkRef::Missing | ChunkRef::Key { .. } => 0,
+        ChunkRef::Missing => 0,
         ChunkRef::Stored { .. } => 1,
         ChunkRef::Inline(_) => 2,
+        ChunkRef::Key { .. } => 3,
     }
 }
 
@@ -80,7 +80,13 @@ fn pack_page(chunks: &[ChunkRef]) -> Result<Vec<u8>> {
     column(|before, chunk| zigzag(chunk.1.wrapping_sub(before.1.wrapping_add(before.2))));
     column(|before, chunk| zigzag(chunk.2.wrapping_sub(before.2)));
     column(|before, chunk| chunk.3 ^ before.3);
-    let inline = || chunks.iter().filter_map(|c| if let ChunkRef::Inline(bytes) = c { Some(bytes) } else { None });
+    let inline = || {
+        chunks.iter().filter_map(|c| match c {
+            ChunkRef::Inline(bytes) => Some(bytes.as_ref()),
+            ChunkRef::Key { key, .. } => Some(key.as_bytes()),
+            _ => None,
+        })
+    };
     for bytes in inline() {
         put(&mut columns, bytes.len() as u64);
     }
@@ -97,7 +103,7 @@ fn unpack_page(page: &[u8], chunks: &mut Vec<ChunkRef>) -> Option<()> {
     let mut kinds = Vec::with_capacity(count);
     while kinds.len() < count {
         let (kind, times) = (take(rest)?, usize::try_from(take(rest)?).ok()?);
-        if kind > 2 || times == 0 || times > count - kinds.len() {
+        if kind > 3 || times == 0 || times > count - kinds.len() {
             return None;
         }
         kinds.extend(std::iter::repeat_n(kind, times));
@@ -105,7 +111,7 @@ fn unpack_page(page: &[u8], chunks: &mut Vec<ChunkRef>) -> Option<()> {
     let stored = kinds.iter().filter(|&&k| k == 1).count();
     let column = |rest: &mut &[u8]| (0..stored).map(|_| take(rest)).collect::<Option<Vec<u64>>>();
     let (objects, offsets, lengths, skips) = (column(rest)?, column(rest)?, column(rest)?, column(rest)?);
-    let inline = kinds.iter().filter(|&&k| k == 2).map(|_| take(rest)).collect::<Option<Vec<u64>>>()?;
+    let inline = kinds.iter().filter(|&&k| k >= 2).map(|_| take(rest)).collect::<Option<Vec<u64>>>()?;
     let (mut stored, mut inline) = (objects.into_iter().zip(offsets).zip(lengths.into_iter().zip(skips)), inline.into_iter());
     let mut before = (0u64, 0u64, 0u64, 0u64);
     for kind in kinds {
@@ -121,10 +127,13 @@ fn unpack_page(page: &[u8], chunks: &mut Vec<ChunkRef>) -> Option<()> {
                 let (object, skip) = (u32::try_from(before.0).ok()?, u32::try_from(before.3).ok()?);
                 ChunkRef::Stored { object, offset: before.1, length: before.2, skip }
             }
-            2 => {
+            2 | 3 => {
                 let (bytes, left) = rest.split_at_checked(usize::try_from(inline.next()?).ok()?)?;
                 *rest = left;
-                ChunkRef::Inline(Bytes::copy_from_slice(bytes))
+                match kind {
+                    2 => ChunkRef::Inline(Bytes::copy_from_slice(bytes)),
+                    _ => ChunkRef::Key { key: std::str::from_utf8(bytes).ok()?.to_owned(), inner: None },
+                }
             }
             _ => ChunkRef::Missing,
         });
@@ -174,6 +183,7 @@ mod tests {
             Just(ChunkRef::Missing),
             stored.prop_map(|(object, offset, length, skip)| ChunkRef::Stored { object, offset, length, skip }),
             proptest::collection::vec(any::<u8>(), 0..40).prop_map(|v| ChunkRef::Inline(v.into())),
+            "[a-z0-9/]{0,30}".prop_map(|key| ChunkRef::Key { key, inner: None }),
         ]
     }
 

@@ -107,7 +107,11 @@ pub(super) fn decode_any_length(codecs: &[Codec], skip: u32, stored: &[u8], most
         let mut held = Held::Stored(stored);
         let mut failed = None;
         for codec in applied.iter().rev() {
-            match undo(codec, held, None, room, false) {
+            let told = told_length(codec, held.bytes());
+            if told.is_some_and(|n| n > most) {
+                return Err(damaged(format!("{}: {} bytes, at most {most} are read", codec.name(), told.unwrap_or_default())));
+            }
+            match undo(codec, held, told, room, false) {
                 Ok(next) => held = next,
                 Err(error) => {
                     failed = Some(error);
@@ -118,11 +122,25 @@ pub(super) fn decode_any_length(codecs: &[Codec], skip: u32, stored: &[u8], most
         }
         match failed {
             None => return Ok(held.into_vec()),
-            Some(error) if room >= most => return Err(error),
-            // Either damaged or larger; more room tells.
+            Some(error) if room >= most || !wants_room(&error) => return Err(error),
             Some(_) => room = room.saturating_mul(4).min(most),
         }
     }
+}
+
+/// The decoded length, where a codec's header tells it.
+fn told_length(codec: &Codec, stored: &[u8]) -> Option<usize> {
+    let word = |at: usize| stored.get(at..)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b) as usize);
+    match codec {
+        Codec::Blosc => word(4),
+        Codec::Lz4 { framing: Lz4Framing::Numcodecs } => word(0),
+        _ => None,
+    }
+}
+
+/// True for the error of a codec whose output has no room in its buffer (ours, and libzstd's words).
+fn wants_room(error: &Error) -> bool {
+    matches!(error, Error::Data { what, .. } if what.contains("found more") || what.contains("buffer is too small"))
 }
 
 /// Bytes that `decoded` bytes have once encoded; `None` for compressors.

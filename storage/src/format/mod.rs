@@ -2,6 +2,7 @@
 
 pub mod geotiff;
 mod hdf5;
+mod icechunk;
 mod kerchunk;
 mod netcdf3;
 mod zarr;

@@ -2,6 +2,7 @@
 //! unless values are asked for. The program prints it (`graticule inspect`), as JSON or for people.
 
 mod display;
+mod kerchunk;
 mod statistics;
 mod stores;
 mod value;
@@ -16,6 +17,7 @@ use crate::format::{self, IndexedArray, IndexedGranule, Refused};
 use crate::object::{ObjectReader, Objects};
 use crate::read::OpenArray;
 use crate::{Error, Result};
+pub use kerchunk::{References, references};
 pub use statistics::Statistics;
 
 /// What to look at.

@@ -34,6 +34,8 @@ struct WantedKey {
     name: String,
     shard: Option<Shard>,
     must_exist: bool,
+    /// Its key follows from a rule.
+    derived: bool,
     chunks: Vec<WantedChunk>,
 }
 
@@ -53,7 +55,8 @@ impl WantedKeys {
             location: below(&granule.location, key),
             name: name(granule, part.source.metadata()),
             shard: part.keys.as_ref().and_then(|keys| keys.shard.clone()),
-            must_exist: part.keys.as_ref().is_some_and(|keys| keys.must_exist),
+            must_exist: part.keys.as_ref().is_none_or(|keys| keys.must_exist),
+            derived: part.keys.is_some(),
             chunks: Vec::new(),
         });
         of_key.chunks.push(WantedChunk { place, inner: inner.unwrap_or(0), decoded });
@@ -67,10 +70,13 @@ impl WantedKeys {
         metrics: &mut TileMetrics,
     ) -> Result<Vec<(Place, ChunkBytes)>> {
         let read = futures::stream::iter(self.0.into_values().map(|wanted| async move {
-            let (name, location, must_exist) = (wanted.name.clone(), wanted.location.clone(), wanted.must_exist);
+            let (name, location, must_exist, derived) = (wanted.name.clone(), wanted.location.clone(), wanted.must_exist, wanted.derived);
             match wanted.read(objects, cache).await {
                 Err(Error::Data { object, range, what }) => Err(Error::Data { object: name, range, what: format!("{object}: {what}") }),
                 Ok(read) if must_exist && read.iter().any(|(_, bytes)| matches!(bytes, ChunkBytes::Missing)) => {
+                    if !derived {
+                        return Err(Error::NotFound(format!("{name}: its chunk {location} is gone")));
+                    }
                     let feature = format!("fill value of texts (chunks at {location} were never written)");
                     Err(Error::unsupported(name, feature))
                 }

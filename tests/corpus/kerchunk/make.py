@@ -17,8 +17,4 @@ with fsspec.open(str(HERE / NAME)) as f:
     refs = SingleHdf5ToZarr(f, NAME, inline_threshold=60).translate()
 (HERE / "packed.json").write_text(json.dumps(refs))
 shutil.rmtree(HERE / "packed.parq", ignore_errors=True)
-# References in Parquet are relative to their own folder.
-for key, value in refs["refs"].items():
-    if isinstance(value, list):
-        refs["refs"][key][0] = "../" + NAME
 refs_to_dataframe(refs, str(HERE / "packed.parq"), record_size=4)

@@ -33,10 +33,23 @@ pub struct Kerchunk;
 
 /// Where a reference points to.
 #[derive(Debug, Clone, PartialEq)]
-enum Reference {
+pub(super) enum Reference {
     Inline(Bytes),
     /// A file, and the range of it; all of it without.
-    File(String, Option<(u64, u64)>),
+    File {
+        name: String,
+        range: Option<(u64, u64)>,
+        /// Seconds since 1970: a file that changed later is another one.
+        newest: Option<i64>,
+    },
+    /// All of the object with this key below the granule's location, which must be there.
+    Key(String),
+}
+
+impl Reference {
+    fn file(name: impl Into<String>, range: Option<(u64, u64)>) -> Reference {
+        Reference::File { name: name.into(), range, newest: None }
+    }
 }
 
 #[async_trait]
@@ -65,15 +78,15 @@ impl Format for Kerchunk {
         if !references.keys().any(|key| matches!(key.rsplit('/').next(), Some(".zarray" | ".zgroup" | "zarr.json"))) {
             return Err(no_references());
         }
-        index(object, references).await
+        index(object, "kerchunk", references).await
     }
 }
 
 /// Finds the files and makes a granule of the references. Names are relative to the folder of `object`.
-async fn index(object: &ObjectReader, references: BTreeMap<String, Reference>) -> Result<IndexedGranule> {
-    let mut granule = IndexedGranule { format: "kerchunk".into(), ..IndexedGranule::default() };
+pub(super) async fn index(object: &ObjectReader, format: &str, references: BTreeMap<String, Reference>) -> Result<IndexedGranule> {
+    let mut granule = IndexedGranule { format: format.into(), ..IndexedGranule::default() };
     let names: std::collections::BTreeSet<&str> =
-        references.values().filter_map(|r| if let Reference::File(name, _) = r { Some(name.as_str()) } else { None }).collect();
+        references.values().filter_map(|r| if let Reference::File { name, .. } = r { Some(name.as_str()) } else { None }).collect();
     let found = futures::stream::iter(names.into_iter().map(str::to_owned).collect::<Vec<_>>()).map(|name| {
         let (objects, location) = (object.objects().clone(), object.resolve(&name));
         async move {
@@ -91,7 +104,8 @@ async fn index(object: &ObjectReader, references: BTreeMap<String, Reference>) -
             }
         }
     });
-    let found: Vec<(String, std::result::Result<(String, ObjectVersion), String>)> = found.buffered(PARALLEL).try_collect().await?;
+    type Found = std::result::Result<(String, ObjectVersion), String>;
+    let found: Vec<(String, Found)> = found.buffered(PARALLEL).try_collect().await?;
     let mut files = BTreeMap::new();
     for (name, found) in found {
         let number = found.map(|(location, version)| {
@@ -102,12 +116,16 @@ async fn index(object: &ObjectReader, references: BTreeMap<String, Reference>) -
     }
     let mut flat = Flat::default();
     for (key, reference) in references {
-        let (name, range) = match reference {
+        let (name, range, newest) = match reference {
             Reference::Inline(bytes) => {
                 flat.places.insert(key, Place::Bytes(bytes));
                 continue;
             }
-            Reference::File(name, range) => (name, range),
+            Reference::Key(below) => {
+                flat.places.insert(key, Place::Key(below));
+                continue;
+            }
+            Reference::File { name, range, newest } => (name, range, newest),
         };
         let number = match files.get(&name) {
             Some(Ok(number)) => *number,
@@ -117,7 +135,12 @@ async fn index(object: &ObjectReader, references: BTreeMap<String, Reference>) -
             }
             None => continue,
         };
-        let size = granule.objects.get(number as usize - 1).map_or(0, |o| o.version.size);
+        let version = granule.objects.get(number as usize - 1).map(|o| &o.version);
+        let (size, modified) = version.map_or((0, 0), |v| (v.size, v.modified_micros.div_euclid(1_000_000)));
+        if newest.is_some_and(|newest| modified > newest) {
+            flat.refused.push((key, format!("{name} changed since it was referred to")));
+            continue;
+        }
         let (offset, length) = range.unwrap_or((0, size));
         match offset.checked_add(length).filter(|&end| end <= size) {
             Some(end) => drop(flat.places.insert(key, Place::Range { object: number, range: offset..end, deflated: false })),
@@ -146,7 +169,7 @@ fn references(document: &Value) -> std::result::Result<BTreeMap<String, Referenc
     }
     for generator in root.get("gen").filter(|_| root.contains_key("version")).and_then(Value::as_array).into_iter().flatten() {
         let generated = templates.generate(generator, GENERATED.saturating_sub(found.len())).map_err(|why| format!("gen: {why}"))?;
-        found.extend(generated.into_iter().map(|(key, url, range)| (key, Reference::File(url, range))));
+        found.extend(generated.into_iter().map(|(key, url, range)| (key, Reference::file(url, range))));
     }
     Ok(found)
 }
@@ -167,7 +190,7 @@ fn reference(value: &Value, templates: &template::Templates) -> std::result::Res
                 (3, Some(offset), Some(length)) => Some((offset, length)),
                 _ => return Err("a file, or a file with offset and length, was expected".into()),
             };
-            Reference::File(templates.fill(url)?, range)
+            Reference::file(templates.fill(url)?, range)
         }
         // Metadata written as JSON in JSON.
         other => Reference::Inline(other.to_string().into()),

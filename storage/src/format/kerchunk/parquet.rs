@@ -51,7 +51,7 @@ pub(in crate::format) async fn index(object: &ObjectReader) -> Result<IndexedGra
     for r in &refused {
         references.retain(|key, _| !key.starts_with(&format!("{}/", r.path.trim_start_matches('/'))));
     }
-    let mut granule = super::index(object, references).await?;
+    let mut granule = super::index(object, "kerchunk", references).await?;
     granule.refused.extend(refused);
     Ok(granule)
 }
@@ -75,11 +75,10 @@ async fn array(
         return Ok(Err(format!("{} chunks (at most {CHUNKS})", grid.len())));
     }
     let counts = grid.counts();
-    let mut missing = 0;
     for number in 0..grid.len().div_ceil(record) {
         let location = below(object.location(), &format!("{path}/refs.{number}.parq"));
         let Some((bytes, _)) = object.objects().read_all(&location, LARGEST).await? else {
-            missing += 1;
+            // A file without any reference is not written.
             continue;
         };
         let read = tokio::task::spawn_blocking(move || {
@@ -106,10 +105,6 @@ async fn array(
             let key = if at.is_empty() { "0".into() } else { at.join(".") };
             references.insert(format!("{path}/{key}"), reference);
         }
-    }
-    // Files without any reference are not written; an array without any file is another matter.
-    if missing > 0 && missing == grid.len().div_ceil(record) && grid.len() > 0 {
-        tracing::debug!("{}: no references of {path}", object.location());
     }
     Ok(Ok(()))
 }
@@ -155,7 +150,7 @@ fn add(batch: &RecordBatch, found: &mut Vec<Option<Reference>>) -> std::result::
             (None, Some(file)) => {
                 let (offset, size) = (number(&offset, i)?, number(&size, i)?);
                 // Neither stands for all of the file.
-                Some(Reference::File(file.to_owned(), (offset > 0 || size > 0).then_some((offset, size))))
+                Some(Reference::file(file, (offset > 0 || size > 0).then_some((offset, size))))
             }
             (None, None) => None,
         });

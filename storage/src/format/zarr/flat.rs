@@ -27,6 +27,8 @@ const PARALLEL: usize = 16;
 pub(in crate::format) enum Place {
     /// Here.
     Bytes(Bytes),
+    /// All of the object with this key below the granule's location.
+    Key(String),
     /// In an object of the granule, by its number.
     Range {
         object: u32,
@@ -96,6 +98,7 @@ impl Flat {
                                 return Ok(Err("inline chunks beside deflated ones".into()));
                             }
                             Place::Bytes(bytes) => ChunkRef::Inline(bytes),
+                            Place::Key(key) => ChunkRef::Key { key, inner: None },
                             Place::Range { object, range, deflated } => ChunkRef::Stored {
                                 object,
                                 offset: range.start,
@@ -122,6 +125,7 @@ impl Flat {
                         let Some(number) = number_inside(shard, &at, inner as u64, &grid) else { continue };
                         if let Some(slot) = references.get_mut(number as usize) {
                             *slot = match &place {
+                                Place::Key(_) => ChunkRef::Missing,
                                 Place::Bytes(bytes) => {
                                     let (start, end) = (range.start as usize, range.end as usize);
                                     bytes.get(start..end).map_or(ChunkRef::Missing, |_| ChunkRef::Inline(bytes.slice(start..end)))
@@ -157,6 +161,7 @@ fn object_of<'a>(object: &'a ObjectReader, granule: &'a IndexedGranule, number: 
 async fn bytes_of(object: &ObjectReader, granule: &IndexedGranule, place: &Place) -> Result<Bytes> {
     match place {
         Place::Bytes(bytes) => Ok(bytes.clone()),
+        Place::Key(key) => Err(Error::unsupported(object.location(), format!("document {key} in an object of its own"))),
         Place::Range { object: number, range, deflated } => {
             let (location, version) = object_of(object, granule, *number)?;
             if range.end - range.start > DOCUMENT {
@@ -181,6 +186,7 @@ async fn shard_index(
     place: &Place,
 ) -> Result<std::result::Result<Vec<Option<Range<u64>>>, String>> {
     let size = match place {
+        Place::Key(_) => return Ok(Err("shards in objects of a repository".into())),
         Place::Bytes(bytes) => bytes.len() as u64,
         Place::Range { range, .. } => range.end - range.start,
     };
@@ -189,6 +195,7 @@ async fn shard_index(
         Err(why) => return Ok(Err(why)),
     };
     let bytes = match place {
+        Place::Key(_) => Bytes::new(),
         Place::Bytes(bytes) => bytes.slice(index.start as usize..index.end as usize),
         Place::Range { object: number, range, .. } => {
             let at = range.start + index.start..range.start + index.end;

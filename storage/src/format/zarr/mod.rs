@@ -44,7 +44,10 @@ impl Format for Zarr {
     }
 
     async fn index(&self, object: &ObjectReader) -> Result<IndexedGranule> {
-        if object.document().is_some() {
+        if let Some(document) = object.document() {
+            if super::icechunk::is_root(document) {
+                return super::icechunk::index(object).await;
+            }
             if object.document() == Some(".zmetadata") && folder::is_reference_folder(object).await? {
                 return super::kerchunk::index_parquet(object).await;
             }
