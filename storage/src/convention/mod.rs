@@ -10,6 +10,7 @@ use crate::format::{IndexedArray, IndexedGranule};
 use crate::object::{ObjectReader, Objects};
 
 pub mod geokeys;
+mod geozarr;
 
 /// A variable of a granule, understood.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +60,13 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
     match is_tiff(&granule.format) {
         true => geokeys::describe(granule),
         // Coordinates are small and lie beside headers.
-        false => cf::describe(&objects.through(object), object, granule).await,
+        false => {
+            let mut described = cf::describe(&objects.through(object), object, granule).await?;
+            if matches!(granule.format.as_str(), "zarr" | "kerchunk" | "icechunk") {
+                geozarr::apply(granule, &mut described);
+            }
+            Ok(described)
+        }
     }
 }
 

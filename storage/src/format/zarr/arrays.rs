@@ -128,9 +128,9 @@ impl Names {
 fn columns(granule: &mut IndexedGranule, names: &mut Names, path: &str, array: &ArrayDocument) -> Vec<(ArrayMetadata, bool)> {
     let dimensions = names.dimensions(array);
     let mut refuse = |path: String, reason: String| granule.refused.push(Refused { path, reason: format!("unsupported {reason}") });
-    let below = |suffix: &str| if path == "/" { format!("/{}", suffix.trim_start_matches('/')) } else { format!("{path}{suffix}") };
+    let below = |suffix: &str| if path == "/" { format!("/{}", suffix.trim_start_matches('.')) } else { format!("{path}{suffix}") };
     for (member, why) in &array.cells.refused {
-        refuse(below(&format!("/{member}")), why.clone());
+        refuse(below(&format!(".{member}")), why.clone());
     }
     let mut found = Vec::new();
     for column in &array.cells.columns {

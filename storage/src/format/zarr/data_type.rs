@@ -24,7 +24,7 @@ pub(super) struct Cells {
 /// One number (or text) of each cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
-    /// Behind the array's name: empty, `/member`, `/real`.
+    /// Behind the array's name: empty, `.member`, `.r`.
     pub(super) suffix: String,
     pub(super) data_type: DataType,
     /// Order of its bytes, where v2 says so.
@@ -75,7 +75,7 @@ impl Cells {
             let codecs = vec![Codec::Field { record: 2 * size as u32, offset: offset as u32, length: size as u32 }];
             Column { suffix: suffix.into(), offset, codecs, ..Column::new(part, order) }
         };
-        Cells { size: 2 * size, columns: [("/real", 0), ("/imag", size)].map(column).into(), refused: Vec::new(), units: None }
+        Cells { size: 2 * size, columns: [(".r", 0), (".i", size)].map(column).into(), refused: Vec::new(), units: None }
     }
 
     /// UTF-32, as numpy keeps texts of a fixed number of characters.
@@ -93,11 +93,11 @@ impl Cells {
             match cells {
                 Ok(cells) if cells.size == size && size > 0 => {
                     found.columns.extend(cells.columns.into_iter().map(|c| Column {
-                        suffix: format!("/{name}{}", c.suffix),
+                        suffix: format!(".{name}{}", c.suffix),
                         offset: found.size + c.offset,
                         ..c
                     }));
-                    found.refused.extend(cells.refused.into_iter().map(|(inner, why)| (format!("{name}/{inner}"), why)));
+                    found.refused.extend(cells.refused.into_iter().map(|(inner, why)| (format!("{name}.{inner}"), why)));
                 }
                 Ok(_) => found.refused.push((name, "data type without a fixed size in a record".into())),
                 Err(why) => found.refused.push((name, why)),
@@ -252,7 +252,7 @@ pub(super) fn fill(value: &Value, cell: usize, column: &Column) -> Result<Option
         Value::Null => Ok(None),
         // Parts of a complex number; or the members of a record.
         Value::Array(parts) if several => {
-            let position = usize::from(column.suffix.ends_with("/imag"));
+            let position = usize::from(column.suffix.ends_with(".i"));
             match parts.as_slice() {
                 [_, _] => fill(parts.get(position).unwrap_or(&Value::Null), size, column),
                 _ => Err(unread()),
@@ -333,12 +333,12 @@ mod tests {
         let cells = v2(&dtype, None).unwrap();
         let shown: Vec<_> = cells.columns.iter().map(|c| (c.suffix.as_str(), c.data_type, c.offset)).collect();
         let want = [
-            ("/a", DataType::UInt8, 0),
-            ("/b/b1", DataType::UInt8, 1),
-            ("/b/b3", DataType::UInt16, 2),
-            ("/c", DataType::FixedText(3), 4),
-            ("/z/real", DataType::Float32, 12),
-            ("/z/imag", DataType::Float32, 16),
+            (".a", DataType::UInt8, 0),
+            (".b.b1", DataType::UInt8, 1),
+            (".b.b3", DataType::UInt16, 2),
+            (".c", DataType::FixedText(3), 4),
+            (".z.r", DataType::Float32, 12),
+            (".z.i", DataType::Float32, 16),
         ];
         assert_eq!((shown, cells.size), (want.to_vec(), 28));
         assert_eq!(cells.refused.iter().map(|r| r.0.as_str()).collect::<Vec<_>>(), ["v", "p"]);

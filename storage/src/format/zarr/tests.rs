@@ -46,8 +46,8 @@ async fn compare(store: &Path, truth: &Value) -> usize {
         }
         let cells = want["values"].as_array().unwrap();
         let columns: &[&str] = match cells.first() {
-            Some(Value::Array(members)) if members.len() == 2 => &["/real", "/imag"],
-            Some(Value::Array(_)) => &["/a", "/b", "/c"],
+            Some(Value::Array(members)) if members.len() == 2 => &[".r", ".i"],
+            Some(Value::Array(_)) => &[".a", ".b", ".c"],
             _ => &[""],
         };
         for (c, column) in columns.iter().enumerate() {
