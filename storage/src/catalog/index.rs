@@ -173,7 +173,10 @@ impl IndexedFile {
         indexed: format::IndexedGranule,
         described: convention::Described,
     ) -> Result<IndexedFile> {
-        let stored_bytes = indexed.arrays.iter().map(|a| a.manifest.stored_bytes()).collect();
+        // Of chunks that are objects of their own, which are not looked at, the bytes decoded.
+        let decoded = |m: &crate::array::ArrayMetadata| m.shape.iter().fold(m.data_type.size() as u64, |n, &side| n.saturating_mul(side));
+        let stored = |a: &format::IndexedArray| if a.manifest.keys.is_some() { decoded(&a.metadata) } else { a.manifest.stored_bytes() };
+        let stored_bytes = indexed.arrays.iter().map(stored).collect();
         let pages = indexed.arrays.iter().map(|a| pages::pack(&a.manifest)).collect::<Result<_>>()?;
         Ok(IndexedFile {
             granule: Granule {

@@ -126,12 +126,16 @@ mod tests {
     fn transforms_become_coordinates() {
         let floats = |v: &[f64]| AttributeValue::Floats(DataType::Float64, v.into());
         let texts = |v: [&str; 2]| AttributeValue::Texts(v.map(str::to_owned).into());
-        let given = attributes(&[("spatial:transform", floats(&[10.0, 0.0, 100.0, 0.0, -10.0, 500.0])), ("spatial:dimensions", texts(["a", "b"]))]);
+        let given =
+            attributes(&[("spatial:transform", floats(&[10.0, 0.0, 100.0, 0.0, -10.0, 500.0])), ("spatial:dimensions", texts(["a", "b"]))]);
         let mut turned = variable(["a", "b", "band"]);
         assert_eq!(Transform::of(&given).unwrap().apply(&mut turned, &[&given]), None);
         assert_eq!(turned.axes[0].coordinates.to_f64(), Some(vec![495.0, 485.0]));
         assert_eq!((turned.axes[1].coordinates.to_f64(), turned.axes[1].role), (Some(vec![105.0, 115.0]), AxisRole::X));
-        let stac = attributes(&[("proj:transform", floats(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])), ("spatial:registration", AttributeValue::Text("node".into()))]);
+        let stac = attributes(&[
+            ("proj:transform", floats(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])),
+            ("spatial:registration", AttributeValue::Text("node".into())),
+        ]);
         let mut last = variable(["t", "lat", "lon"]);
         last.crs = Some("EPSG:4326".into());
         assert_eq!(Transform::of(&stac).unwrap().apply(&mut last, &[&stac]), None);
