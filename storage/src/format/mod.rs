@@ -106,14 +106,20 @@ pub async fn index(object: &ObjectReader) -> Result<IndexedGranule> {
         return Zarr.index(object).await;
     }
     let head = object.read(0..object.size().min(HEAD)).await?;
+    let names = || formats().iter().map(|f| f.name()).collect::<Vec<_>>().join(", ");
     if let Some(format) = formats().iter().find(|f| f.detect(&head)) {
-        return format.index(object).await;
+        return format.index(object).await.map_err(|error| match error {
+            // A ZIP archive or JSON of another kind.
+            Error::Unsupported { object, feature } if feature.starts_with("format:") => {
+                Error::Unsupported { object, feature: format!("{feature}; formats that are read: {}", names()) }
+            }
+            other => other,
+        });
     }
     if Hdf5::behind_user_block(object).await? {
         return Hdf5.index(object).await;
     }
-    let names: Vec<_> = formats().iter().map(|f| f.name()).collect();
-    Err(Error::unsupported(object.location(), format!("format: {}; formats that are read: {}", first_bytes(&head), names.join(", "))))
+    Err(Error::unsupported(object.location(), format!("format: {}; formats that are read: {}", first_bytes(&head), names())))
 }
 
 /// What the first bytes of an object look like, for people.
