@@ -5,40 +5,38 @@ use crate::Result;
 
 /// Reads numbers of up to 64 bits one after the other.
 pub(super) struct Bits<'a> {
-    rest: &'a [u8],
-    /// Bits that are read from `rest` but not given yet, at the low end.
-    held: u128,
-    count: u32,
+    bytes: &'a [u8],
+    /// Bits read so far.
+    at: usize,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Bits { rest: bytes, held: 0, count: 0 }
+        Bits { bytes, at: 0 }
     }
 
     /// The next `width` bits, at most 64, as an unsigned number.
+    #[inline]
     pub(super) fn next(&mut self, width: u32) -> Result<u64> {
-        while self.count < width {
-            // Eight bytes at a time while there are as many.
-            let (more, bits) = match self.rest.split_first_chunk::<8>() {
-                Some((word, rest)) => {
-                    self.rest = rest;
-                    (u64::from_be_bytes(*word), 64)
-                }
-                None => match self.rest.split_first() {
-                    Some((byte, rest)) => {
-                        self.rest = rest;
-                        (u64::from(*byte), 8)
-                    }
-                    None => return Err(damaged(format!("the packed bits end: expected {width} more, found {}", self.count))),
-                },
-            };
-            self.held = (self.held << bits) | u128::from(more);
-            self.count += bits;
+        let (byte, bit) = (self.at / 8, self.at % 8);
+        // Most numbers lie within eight bytes that are all there.
+        if let (1..=57, Some(word)) = (width, self.bytes.get(byte..).and_then(|b| b.first_chunk::<8>())) {
+            self.at += width as usize;
+            return Ok((u64::from_be_bytes(*word) << bit) >> (64 - width));
         }
-        self.count -= width;
+        self.near_the_end(width)
+    }
+
+    fn near_the_end(&mut self, width: u32) -> Result<u64> {
+        let (width, left) = (width as usize, (self.bytes.len() * 8).saturating_sub(self.at));
+        if left < width {
+            return Err(damaged(format!("the packed bits end: expected {width} more, found {left}")));
+        }
+        let (first, end) = (self.at / 8, (self.at + width).div_ceil(8));
+        let held = self.bytes.get(first..end).unwrap_or_default().iter().fold(0u128, |n, &b| n << 8 | u128::from(b));
+        self.at += width;
         let mask = if width >= 64 { u64::MAX } else { (1 << width) - 1 };
-        Ok((self.held >> self.count) as u64 & mask)
+        Ok((held >> (end * 8 - self.at)) as u64 & mask)
     }
 }
 

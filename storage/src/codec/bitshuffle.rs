@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{damaged, lz4, zstd};
+use super::{damaged, lz4, shuffle, zstd};
 use crate::Result;
 
 /// The compressor inside HDF5's bitshuffle filter.
@@ -26,12 +26,13 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], element: usize, block: usize
         return Err(damaged("bitshuffle: elements of 0 bytes"));
     }
     let default = (8192 / element / GROUP * GROUP).max(128);
+    let mut spare = Vec::new();
     if inner == BitshuffleInner::None {
         let block = if block == 0 { default } else { block };
         let whole = output.get_mut(..input.len()).ok_or_else(|| damaged("bitshuffle: more bytes than expected"))?;
         return blocks(whole, element, block, input, |rest, out| {
             let (bits, rest) = rest.split_at_checked(out.len()).ok_or_else(|| damaged("bitshuffle: the stored bytes end early"))?;
-            untranspose(bits, out, element);
+            untranspose(bits, out, element, &mut spare);
             Ok(rest)
         });
     }
@@ -54,7 +55,7 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], element: usize, block: usize
         if found != out.len() {
             return Err(damaged(format!("bitshuffle: a block of {} bytes expected, found {found}", out.len())));
         }
-        untranspose(&bits, out, element);
+        untranspose(&bits, out, element, &mut spare);
         Ok(rest)
     })
 }
@@ -82,34 +83,60 @@ fn blocks<'a>(
 }
 
 /// Puts the bits of a block of elements together again: `input` holds, for each bit of an element, that bit of all elements.
-/// Both have one length, of a multiple of eight elements.
-pub(super) fn untranspose(input: &[u8], output: &mut [u8], element: usize) {
+/// Both have one length, of a multiple of eight elements. `spare` is room that may be used again.
+pub(super) fn untranspose(input: &[u8], output: &mut [u8], element: usize, spare: &mut Vec<u8>) {
     let row = input.len() / element / GROUP;
     if row == 0 {
         return;
     }
-    for (byte, planes) in input.chunks_exact(row * GROUP).enumerate() {
-        let mut rows = planes.chunks_exact(row);
-        let mut next = || rows.next().unwrap_or_default();
-        let [a, b, c, d, e, f, g, h]: [&[u8]; 8] = std::array::from_fn(|_| next());
-        let columns = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
-        for (out, (((((((a, b), c), d), e), f), g), h)) in output.chunks_exact_mut(GROUP * element).zip(columns) {
-            let bits = transpose_8x8(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]));
-            for (out, bits) in out.iter_mut().skip(byte).step_by(element).zip(bits.to_le_bytes()) {
-                *out = bits;
-            }
-        }
+    if element == 1 {
+        return plane(input, output, row);
+    }
+    // First bits to bytes, then, as the shuffle filter, bytes to elements.
+    spare.resize(input.len(), 0);
+    for (bits, bytes) in input.chunks_exact(row * GROUP).zip(spare.chunks_exact_mut(row * GROUP)) {
+        plane(bits, bytes, row);
+    }
+    shuffle::undo(spare, output, element);
+}
+
+/// Eight rows of bits, of `row` bytes each, to bytes: bit j of byte i of row k becomes bit k of byte 8 * i + j.
+fn plane(bits: &[u8], bytes: &mut [u8], row: usize) {
+    let mut rows = bits.chunks_exact(row);
+    let mut next = || rows.next().unwrap_or_default();
+    let [a, b, c, d, e, f, g, h]: [&[u8]; 8] = std::array::from_fn(|_| next());
+    let columns = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
+    let (words, rest) = bytes.split_at_mut(row / 8 * 64);
+    for (i, out) in words.as_chunks_mut::<64>().0.iter_mut().enumerate() {
+        let word = |row: &[u8]| row.get(8 * i..).and_then(|r| r.first_chunk()).map_or(0, |w| u64::from_le_bytes(*w));
+        let turned = turn([word(a), word(b), word(c), word(d), word(e), word(f), word(g), word(h)]);
+        out.as_chunks_mut::<8>().0.iter_mut().zip(turned).for_each(|(out, word)| *out = word.to_le_bytes());
+    }
+    for (out, (((((((a, b), c), d), e), f), g), h)) in rest.as_chunks_mut::<8>().0.iter_mut().zip(columns.skip(row / 8 * 8)) {
+        let word = turn([*a, *b, *c, *d, *e, *f, *g, *h].map(u64::from))[0];
+        *out = word.to_le_bytes();
     }
 }
 
-/// Bit j of byte i becomes bit i of byte j (Hacker's Delight, 7-3).
-fn transpose_8x8(x: u64) -> u64 {
-    let t = (x ^ (x >> 7)) & 0x00aa_00aa_00aa_00aa;
-    let x = x ^ t ^ (t << 7);
-    let t = (x ^ (x >> 14)) & 0x0000_cccc_0000_cccc;
-    let x = x ^ t ^ (t << 14);
-    let t = (x ^ (x >> 28)) & 0x0000_0000_f0f0_f0f0;
-    x ^ t ^ (t << 28)
+/// Eight bytes of each of eight rows: bit j of byte i of row k becomes bit k of byte j of row i.
+fn turn(mut rows: [u64; 8]) -> [u64; 8] {
+    // Hacker's Delight, 7-3: squares of 1, 2 and 4 bits change places across the diagonal; then those of 1, 2 and 4 bytes.
+    swap::<1>(&mut rows, 1, 0x5555_5555_5555_5555);
+    swap::<2>(&mut rows, 2, 0x3333_3333_3333_3333);
+    swap::<4>(&mut rows, 4, 0x0f0f_0f0f_0f0f_0f0f);
+    swap::<1>(&mut rows, 8, 0x00ff_00ff_00ff_00ff);
+    swap::<2>(&mut rows, 16, 0x0000_ffff_0000_ffff);
+    swap::<4>(&mut rows, 32, 0x0000_0000_ffff_ffff);
+    rows
+}
+
+#[inline(always)]
+fn swap<const DISTANCE: usize>(rows: &mut [u64; 8], shift: u32, mask: u64) {
+    for i in (0..8).filter(|i| i & DISTANCE == 0) {
+        let swap = ((rows[i] >> shift) ^ rows[i + DISTANCE]) & mask;
+        rows[i + DISTANCE] ^= swap;
+        rows[i] ^= swap << shift;
+    }
 }
 
 #[cfg(test)]
@@ -119,15 +146,17 @@ mod tests {
     #[test]
     fn bits_of_every_element_size_come_back() {
         for element in [1, 2, 3, 4, 8, 12] {
-            let data: Vec<u8> = (0..40 * element).map(|i| (i * 131 + i / 7) as u8).collect();
-            let bit = |e: usize, b: usize| (data[e * element + b / 8] >> (b % 8)) & 1;
-            let mut planes = vec![0; data.len()];
-            for b in 0..element * 8 {
-                (0..40).for_each(|e| planes[b * 5 + e / 8] |= bit(e, b) << (e % 8));
+            for count in [8, 40, 64, 152] {
+                let data: Vec<u8> = (0..count * element).map(|i| (i * 131 + i / 7) as u8).collect();
+                let bit = |e: usize, b: usize| (data[e * element + b / 8] >> (b % 8)) & 1;
+                let mut planes = vec![0; data.len()];
+                for b in 0..element * 8 {
+                    (0..count).for_each(|e| planes[b * count / 8 + e / 8] |= bit(e, b) << (e % 8));
+                }
+                let mut out = vec![0; data.len()];
+                untranspose(&planes, &mut out, element, &mut Vec::new());
+                assert_eq!(out, data, "{count} elements of {element}");
             }
-            let mut out = vec![0; data.len()];
-            untranspose(&planes, &mut out, element);
-            assert_eq!(out, data, "element {element}");
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn undo(input: &[u8], output: &mut [u8]) -> Result<usize> {
     }
     let element = usize::from(element);
     let decompress = inner(flags >> 5)?;
-    let mut planes = Vec::new();
+    let (mut planes, mut spare) = (Vec::new(), Vec::new());
     for (number, out) in output.chunks_mut(block).enumerate() {
         let start = word(input, HEADER + 4 * number)? as usize;
         let whole = out.len() == block;
@@ -74,7 +74,7 @@ pub(super) fn undo(input: &[u8], output: &mut [u8]) -> Result<usize> {
                 turned if (turned / element).is_multiple_of(8) => {
                     let (bits, left) = planes.split_at(turned);
                     let (to, to_left) = out.split_at_mut(turned);
-                    bitshuffle::untranspose(bits, to, element);
+                    bitshuffle::untranspose(bits, to, element, &mut spare);
                     to_left.copy_from_slice(left);
                 }
                 _ => out.copy_from_slice(&planes),

@@ -16,13 +16,8 @@ pub struct CellType {
     pub order: ByteOrder,
 }
 
-/// One number, wide enough for all types.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Number {
-    Integer(i128),
-    Single(f32),
-    Double(f64),
-}
+/// Cells that are converted at once.
+const BLOCK: usize = 512;
 
 impl CellType {
     /// Bytes a cell.
@@ -36,111 +31,151 @@ impl CellType {
             false => Ok(self),
         }
     }
+}
 
-    fn load(self, cell: &[u8]) -> Number {
-        let mut word = [0; 8];
-        word.iter_mut().zip(cell).for_each(|(w, c)| *w = *c);
-        if self.order == ByteOrder::Big {
-            word.get_mut(..cell.len().min(8)).unwrap_or_default().reverse();
-        }
-        let bits = u64::from_le_bytes(word);
-        match self.data_type {
-            DataType::Int8 => Number::Integer((bits as i8).into()),
-            DataType::Int16 => Number::Integer((bits as i16).into()),
-            DataType::Int32 => Number::Integer((bits as i32).into()),
-            DataType::Int64 => Number::Integer((bits as i64).into()),
-            DataType::Float16 => Number::Single(half::f16::from_bits(bits as u16).to_f32()),
-            DataType::Float32 => Number::Single(f32::from_bits(bits as u32)),
-            DataType::Float64 => Number::Double(f64::from_bits(bits)),
-            _ => Number::Integer(bits.into()),
-        }
-    }
-
-    /// Writes a number as this type; integers wrap, floats are rounded once, or truncated to integers when they fit.
-    fn store(self, number: Number, cell: &mut [u8]) -> Result<()> {
-        let float = match number {
-            Number::Integer(n) => n as f64,
-            Number::Single(v) => v.into(),
-            Number::Double(v) => v,
-        };
-        let single = || match number {
-            Number::Integer(n) => n as f32,
-            Number::Single(v) => v,
-            Number::Double(v) => v as f32,
-        };
-        let bits = match (self.data_type, number) {
-            (DataType::Float16, _) => half::f16::from_f64(float).to_bits().into(),
-            (DataType::Float32, _) => single().to_bits().into(),
-            (DataType::Float64, _) => float.to_bits(),
-            (_, Number::Integer(n)) => n as u64,
-            (t, _) => {
-                let bits = 8 * t.size() as u32;
-                let (low, high) =
-                    if t.is_unsigned() { (0, (1i128 << bits) - 1) } else { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) };
-                let whole = float.trunc();
-                // NaN lies nowhere.
-                if !(whole >= low as f64 && whole <= high as f64 && (low..=high).contains(&(whole as i128))) {
-                    return Err(damaged(format!("{float} does not fit in {}", t.name())));
-                }
-                whole as i128 as u64
+/// Reads cells as `$as`, one loop for each type and byte order.
+macro_rules! load {
+    ($cells:expr, $cell:expr, $out:expr, $as:ty, $($variant:ident $type:ty),*) => {
+        match ($cell.data_type, $cell.order) {
+            $((DataType::$variant, ByteOrder::Little) => {
+                let cells = $cells.as_chunks::<{ size_of::<$type>() }>().0;
+                $out.iter_mut().zip(cells).for_each(|(out, c)| *out = <$type>::from_le_bytes(*c) as $as);
             }
-        };
-        let mut word = bits.to_le_bytes();
-        let size = cell.len().min(8);
-        let word = word.get_mut(..size).unwrap_or_default();
-        if self.order == ByteOrder::Big {
-            word.reverse();
+            (DataType::$variant, ByteOrder::Big) => {
+                let cells = $cells.as_chunks::<{ size_of::<$type>() }>().0;
+                $out.iter_mut().zip(cells).for_each(|(out, c)| *out = <$type>::from_be_bytes(*c) as $as);
+            })*
+            _ => (),
         }
-        cell.copy_from_slice(word);
-        Ok(())
+    };
+}
+
+/// Writes `$values` as cells, one loop for each type and byte order.
+macro_rules! store {
+    ($values:expr, $cell:expr, $out:expr, $($variant:ident $type:ty),*) => {
+        match ($cell.data_type, $cell.order) {
+            $((DataType::$variant, ByteOrder::Little) => {
+                let cells = $out.as_chunks_mut::<{ size_of::<$type>() }>().0;
+                cells.iter_mut().zip($values).for_each(|(c, v)| *c = (*v as $type).to_le_bytes());
+            }
+            (DataType::$variant, ByteOrder::Big) => {
+                let cells = $out.as_chunks_mut::<{ size_of::<$type>() }>().0;
+                cells.iter_mut().zip($values).for_each(|(c, v)| *c = (*v as $type).to_be_bytes());
+            })*
+            _ => (),
+        }
+    };
+}
+
+/// Integers to integers, which wrap: all that counts are the bits of 64-bit two's complements. `output` has as many cells as
+/// `input`.
+fn integers(input: &[u8], output: &mut [u8], from: CellType, to: CellType, mut convert: impl FnMut(u64) -> u64) {
+    let mut words = [0u64; BLOCK];
+    for (input, output) in input.chunks(BLOCK * from.size()).zip(output.chunks_mut(BLOCK * to.size())) {
+        load!(input, from, words, u64, Int8 i8, Int16 i16, Int32 i32, Int64 i64, UInt8 u8, UInt16 u16, UInt32 u32, UInt64 u64);
+        words.iter_mut().for_each(|w| *w = convert(*w));
+        store!(&words, to, output, Int8 i8, Int16 i16, Int32 i32, Int64 i64, UInt8 u8, UInt16 u16, UInt32 u32, UInt64 u64);
     }
 }
 
-/// Runs `convert` over all cells of `input`; `output` has as many cells.
-fn each(input: &[u8], output: &mut [u8], from: CellType, to: CellType, mut convert: impl FnMut(Number) -> Number) -> Result<()> {
-    for (stored, out) in input.chunks_exact(from.size()).zip(output.chunks_exact_mut(to.size())) {
-        to.store(convert(from.load(stored)), out)?;
+/// Through float64, which all other types but 64-bit integers fit into exactly. Floats become integers by truncation, when
+/// they fit. `output` has as many cells as `input`.
+fn floats(input: &[u8], output: &mut [u8], from: CellType, to: CellType, mut convert: impl FnMut(f64) -> f64) -> Result<()> {
+    let mut values = [0f64; BLOCK];
+    for (input, output) in input.chunks(BLOCK * from.size()).zip(output.chunks_mut(BLOCK * to.size())) {
+        let Some(values) = values.get_mut(..input.len() / from.size()) else { break };
+        load!(input, from, values, f64, Int8 i8, Int16 i16, Int32 i32, Int64 i64, UInt8 u8, UInt16 u16, UInt32 u32, UInt64 u64,
+            Float32 f32, Float64 f64);
+        if from.data_type == DataType::Float16 {
+            let half = |c: &[u8; 2]| if from.order == ByteOrder::Big { u16::from_be_bytes(*c) } else { u16::from_le_bytes(*c) };
+            values.iter_mut().zip(input.as_chunks().0).for_each(|(v, c)| *v = half::f16::from_bits(half(c)).to_f64());
+        }
+        values.iter_mut().for_each(|v| *v = convert(*v));
+        if let Some((low, high)) = limits(to.data_type) {
+            // NaN lies nowhere.
+            if let Some(outside) = values.iter().find(|v| !(v.trunc() >= low && v.trunc() < high)) {
+                return Err(damaged(format!("{outside} does not fit in {}", to.data_type.name())));
+            }
+        }
+        store!(values.iter(), to, output, Int8 i8, Int16 i16, Int32 i32, Int64 i64, UInt8 u8, UInt16 u16, UInt32 u32, UInt64 u64,
+            Float32 f32, Float64 f64);
+        if to.data_type == DataType::Float16 {
+            let bytes = |v: u16| if to.order == ByteOrder::Big { v.to_be_bytes() } else { v.to_le_bytes() };
+            output.as_chunks_mut().0.iter_mut().zip(values).for_each(|(c, v)| *c = bytes(half::f16::from_f64(*v).to_bits()));
+        }
     }
     Ok(())
+}
+
+/// The least value of an integer type, and the first one above it; both are exact.
+fn limits(data_type: DataType) -> Option<(f64, f64)> {
+    let bits = 8 * data_type.size() as i32;
+    match data_type {
+        t if !t.is_integer() => None,
+        t if t.is_unsigned() => Some((0.0, 2f64.powi(bits))),
+        _ => Some((-(2f64.powi(bits - 1)), 2f64.powi(bits - 1))),
+    }
 }
 
 /// Sums up differences, each cell from the one before it (numcodecs' `Delta`).
 pub(super) fn undo_delta(input: &[u8], output: &mut [u8], decoded: CellType, encoded: CellType) -> Result<()> {
     let (decoded, encoded) = (decoded.checked("delta")?, encoded.checked("delta")?);
-    let (from, to) = (encoded.data_type, decoded.data_type);
-    if from == DataType::Float16 || (from.is_float() || to.is_float()) && from != to {
-        return Err(Error::unsupported("chunk", format!("delta from {} to {}", from.name(), to.name())));
+    match (encoded.data_type, decoded.data_type) {
+        (from, to) if from.is_integer() && to.is_integer() => {
+            let mut sum = 0u64;
+            integers(input, output, encoded, decoded, |difference| {
+                sum = sum.wrapping_add(difference);
+                sum
+            });
+            Ok(())
+        }
+        // Begun with the first cell, so that a negative zero stays one.
+        (DataType::Float32, DataType::Float32) => {
+            let mut sum = None;
+            floats(input, output, encoded, decoded, |difference| {
+                let next = sum.map_or(difference as f32, |sum: f32| sum + difference as f32);
+                sum = Some(next);
+                next.into()
+            })
+        }
+        (DataType::Float64, DataType::Float64) => {
+            let mut sum = None;
+            floats(input, output, encoded, decoded, |difference| {
+                let next = sum.map_or(difference, |sum: f64| sum + difference);
+                sum = Some(next);
+                next
+            })
+        }
+        (from, to) => Err(Error::unsupported("chunk", format!("delta from {} to {}", from.name(), to.name()))),
     }
-    let mut sum = None;
-    each(input, output, encoded, decoded, |difference| {
-        let next = match (sum, difference) {
-            (Some(Number::Integer(sum)), Number::Integer(d)) => Number::Integer(i128::wrapping_add(sum, d)),
-            (Some(Number::Single(sum)), Number::Single(d)) => Number::Single(sum + d),
-            (Some(Number::Double(sum)), Number::Double(d)) => Number::Double(sum + d),
-            (_, first) => first,
-        };
-        sum = Some(next);
-        next
-    })
 }
 
 /// value = stored / `scale` + `offset` (numcodecs' `FixedScaleOffset`).
 pub(super) fn undo_scale(input: &[u8], output: &mut [u8], scale: f64, offset: f64, decoded: CellType, encoded: CellType) -> Result<()> {
     let (decoded, encoded) = (decoded.checked("fixedscaleoffset")?, encoded.checked("fixedscaleoffset")?);
-    if encoded.data_type == DataType::Float16 {
-        return Err(Error::unsupported("chunk", "fixedscaleoffset stored as float16"));
+    match encoded.data_type {
+        DataType::Float16 => Err(Error::unsupported("chunk", "fixedscaleoffset stored as float16")),
+        DataType::Float32 => {
+            let (scale, offset) = (scale as f32, offset as f32);
+            floats(input, output, encoded, decoded, |v| (v as f32 / scale + offset).into())
+        }
+        _ => floats(input, output, encoded, decoded, |v| v / scale + offset),
     }
-    each(input, output, encoded, decoded, |stored| match stored {
-        Number::Integer(n) => Number::Double(n as f64 / scale + offset),
-        Number::Single(v) => Number::Single(v / scale as f32 + offset as f32),
-        Number::Double(v) => Number::Double(v / scale + offset),
-    })
 }
 
 /// Each cell as another type (numcodecs' `AsType`).
 pub(super) fn undo_as_type(input: &[u8], output: &mut [u8], decoded: CellType, encoded: CellType) -> Result<()> {
     let (decoded, encoded) = (decoded.checked("astype")?, encoded.checked("astype")?);
-    each(input, output, encoded, decoded, |stored| stored)
+    let (from, to) = (encoded.data_type, decoded.data_type);
+    if from.is_integer() && to.is_integer() {
+        integers(input, output, encoded, decoded, |word| word);
+        return Ok(());
+    }
+    if from.size() == 8 && from.is_integer() && to != DataType::Float64 {
+        // They would be rounded twice.
+        return Err(Error::unsupported("chunk", format!("astype from {} to {}", from.name(), to.name())));
+    }
+    floats(input, output, encoded, decoded, |v| v)
 }
 
 #[cfg(test)]

@@ -42,46 +42,9 @@ pub(super) fn adler32(data: &[u8]) -> u32 {
     libdeflater::adler32(data)
 }
 
-/// CRC-32C (Castagnoli, RFC 3720 appendix B.4), eight bytes a step.
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4).
 pub(crate) fn crc32c(data: &[u8]) -> u32 {
-    static TABLES: [[u32; 256]; 8] = tables();
-    let look = |table: usize, byte: u8| TABLES[table][usize::from(byte)];
-    let mut crc = u32::MAX;
-    let (words, rest) = data.as_chunks::<8>();
-    for &[a, b, c, d, e, f, g, h] in words {
-        let [i, j, k, l] = (crc ^ u32::from_le_bytes([a, b, c, d])).to_le_bytes();
-        crc = look(7, i) ^ look(6, j) ^ look(5, k) ^ look(4, l) ^ look(3, e) ^ look(2, f) ^ look(1, g) ^ look(0, h);
-    }
-    for &byte in rest {
-        crc = (crc >> 8) ^ look(0, crc as u8 ^ byte);
-    }
-    !crc
-}
-
-const fn tables() -> [[u32; 256]; 8] {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    let mut tables = [[0; 256]; 8];
-    let mut i = 0;
-    while i < 256 {
-        let (mut crc, mut bit) = (i as u32, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
-            bit += 1;
-        }
-        tables[0][i] = crc;
-        i += 1;
-    }
-    let mut table = 1;
-    while table < 8 {
-        let mut i = 0;
-        while i < 256 {
-            let before = tables[table - 1][i];
-            tables[table][i] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
-            i += 1;
-        }
-        table += 1;
-    }
-    tables
+    crc32c::crc32c(data)
 }
 
 #[cfg(test)]

@@ -78,29 +78,40 @@ pub(super) fn undo(input: &[u8], output: &mut [u8], parameters: &[u32]) -> Resul
     }
     // All bits set mean the fill value, where one is defined; with no bits at all, that is every number.
     let marker = (1u64 << width) - 1;
-    let fill = p.fill.map(|fill| (marker, fill));
-    let mut bits = Bits::new(packed);
-    let value: Box<dyn Fn(u64) -> u64> = match (p.integers, p.size) {
-        (true, _) => Box::new(move |n| n.wrapping_add(minimum)),
-        (false, 4) => {
-            let (least, scale) = (f32::from_bits(minimum as u32), 10f32.powf(p.places as f32));
-            Box::new(move |n| u64::from((n as i32 as f32 / scale + least).to_bits()))
-        }
-        (false, _) => {
-            let (least, scale) = (f64::from_bits(minimum), 10f64.powf(f64::from(p.places)));
-            Box::new(move |n| (n as i64 as f64 / scale + least).to_bits())
-        }
-    };
-    for out in output.chunks_exact_mut(p.size) {
-        let stored = bits.next(width)?;
-        let decoded = match fill {
-            Some((marker, fill)) if stored == marker => fill,
-            _ => value(stored),
-        };
-        out.copy_from_slice(decoded.to_le_bytes().get(..p.size).unwrap_or_default());
-        if p.big_endian {
-            out.reverse();
-        }
+    let bits = Packed { bits: Bits::new(packed), width, fill: p.fill.map(|fill| (marker, fill)), size: p.size, big_endian: p.big_endian };
+    if p.integers {
+        bits.unpack(output, |n| n.wrapping_add(minimum))?;
+    } else if p.size == 4 {
+        let (least, scale) = (f32::from_bits(minimum as u32), 10f32.powf(p.places as f32));
+        bits.unpack(output, |n| u64::from((n as i32 as f32 / scale + least).to_bits()))?;
+    } else {
+        let (least, scale) = (f64::from_bits(minimum), 10f64.powf(f64::from(p.places)));
+        bits.unpack(output, |n| (n as i64 as f64 / scale + least).to_bits())?;
     }
     Ok(output.len())
+}
+
+/// Packed numbers and how they become bytes.
+struct Packed<'a> {
+    bits: Bits<'a>,
+    width: u32,
+    /// The stored number that means the fill value, and the bits of that value.
+    fill: Option<(u64, u64)>,
+    size: usize,
+    big_endian: bool,
+}
+
+impl Packed<'_> {
+    fn unpack(mut self, output: &mut [u8], value: impl Fn(u64) -> u64) -> Result<()> {
+        for out in output.chunks_exact_mut(self.size) {
+            let stored = self.bits.next(self.width)?;
+            let decoded = match self.fill {
+                Some((marker, fill)) if stored == marker => fill,
+                _ => value(stored),
+            };
+            let bytes = if self.big_endian { (decoded << (64 - 8 * self.size)).swap_bytes() } else { decoded }.to_le_bytes();
+            out.copy_from_slice(bytes.get(..self.size).unwrap_or_default());
+        }
+        Ok(())
+    }
 }
