@@ -66,6 +66,27 @@ async fn tiles_are_what_netcdf4_python_reads() {
     assert_eq!(compared, 6);
 }
 
+/// Three classic netCDF files, whose chunks have other shapes each, as one series.
+#[tokio::test]
+async fn classic_files_of_different_layouts_make_one_cube() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/netcdf3");
+    let truth: Value = serde_json::from_slice(&std::fs::read(corpus.join("truth.json")).unwrap()).unwrap();
+    let (reader, cubes) = serve(&corpus.join("months")).await;
+    let cube = cubes.iter().find(|c| c.variables.iter().any(|v| v.name == "t2m")).unwrap();
+    assert_eq!(cube.grid.shape(), [12, 4, 6]);
+    let variable = cube.variables.iter().position(|v| v.name == "t2m").unwrap();
+    for extent in [cube.grid.extent(), Extent::new(vec![3..10, 1..3, 2..6])] {
+        let column = cast(&tile(&reader, cube, extent.clone(), variable).await.unwrap(), &DataType::Float64).unwrap();
+        let (mut found, times) = (column.as_primitive::<Float64Type>().iter(), extent.range(0));
+        for (time, lat) in times.flat_map(|t| extent.range(1).map(move |y| (t, y))) {
+            for lon in extent.range(2) {
+                let want = truth["months"][((time * 4 + lat) * 6 + lon) as usize].as_f64();
+                assert_eq!(found.next().unwrap().map(|v| v as f32), want.map(|v| v as f32), "{time} {lat} {lon}");
+            }
+        }
+    }
+}
+
 /// Count, min, max, sum of what is not NULL.
 fn statistics(column: &ArrayRef) -> (u64, f64, f64, f64) {
     let column = cast(column, &DataType::Float64).unwrap();
@@ -78,7 +99,8 @@ fn statistics(column: &ArrayRef) -> (u64, f64, f64, f64) {
 async fn cubes_of_real_files_hold_what_others_read() {
     let Some(root) = oracles::data().map(|data| data.join("public")) else { return };
     let (mut equal, mut different) = (0, Vec::new());
-    let mut oracles: Vec<_> = ["netcdf4", "tiff"].iter().flat_map(|f| std::fs::read_dir(root.join("oracles").join(f)).unwrap()).collect();
+    let mut oracles: Vec<_> =
+        ["netcdf3", "netcdf4", "tiff"].iter().flat_map(|f| std::fs::read_dir(root.join("oracles").join(f)).unwrap()).collect();
     oracles.sort_by_key(|e| e.as_ref().unwrap().path());
     for entry in oracles {
         let oracle: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();

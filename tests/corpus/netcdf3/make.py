@@ -68,6 +68,27 @@ for source, name in (("classic.nc", "stream.nc"), ("data64.nc", "stream64.nc")):
     data[4 : 4 + width] = b"\xff" * width
     (here / name).write_bytes(data)
 
+# One series of packed temperatures in three files, each laid out in another way: records beside the time's, a fixed axis, and
+# 64-bit records.
+months = here / "months"
+months.mkdir(exist_ok=True)
+packed = np.random.default_rng(3).integers(-300, 300, (12, 4, 6)).astype("i2")
+packed[packed > 290] = -999
+for number, (format, fixed, steps) in enumerate((("NETCDF3_CLASSIC", None, (0, 5)), ("NETCDF3_64BIT_OFFSET", 3, (5, 8)), ("NETCDF3_64BIT_DATA", None, (8, 12)))):
+    with netCDF4.Dataset(months / f"{number}.nc", "w", format=format) as f:
+        f.createDimension("time", fixed)
+        f.createDimension("lat", 4)
+        f.createDimension("lon", 6)
+        time = f.createVariable("time", "i4", ("time",))
+        time.units, time.standard_name = "days since 2000-02-25", "time"
+        f.createVariable("lat", "f4", ("lat",))[:] = [60, 50, 40, 30]
+        f.createVariable("lon", "f4", ("lon",))[:] = np.arange(6) * 2.5
+        f["lat"].units, f["lon"].units = "degrees_north", "degrees_east"
+        t2m = f.createVariable("t2m", "i2", ("time", "lat", "lon"), fill_value=-999)
+        t2m.scale_factor, t2m.add_offset = 0.1, 273.15
+        t2m.set_auto_maskandscale(False)
+        time[:], t2m[:] = np.arange(*steps), packed[slice(*steps)]
+
 truth = {}
 for path in sorted(here.glob("*.nc")):
     if path.name.startswith("stream"):
@@ -84,5 +105,7 @@ for path in sorted(here.glob("*.nc")):
             )
             for name, v in f.variables.items()
         }
+values = [netCDF4.Dataset(months / f"{number}.nc")["t2m"][:].astype("f4").filled(np.nan) for number in range(3)]
+truth["months"] = [None if v != v else v for v in np.concatenate(values).ravel().tolist()]
 lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in truth.items())
 (here / "truth.json").write_text("{\n" + lines + "\n}\n")

@@ -48,7 +48,8 @@ pub(super) async fn cells(objects: &Objects, object: &ObjectReader, array: &Inde
 async fn cells_are_those_of_netcdf_c() {
     let truth: Value = serde_json::from_slice(&std::fs::read(corpus().join("truth.json")).unwrap()).unwrap();
     let sources = [("stream.nc", "classic.nc"), ("stream64.nc", "data64.nc")];
-    let files = truth.as_object().unwrap().keys().map(|k| (k.as_str(), k.as_str())).chain(sources);
+    let written = truth.as_object().unwrap().keys().map(String::as_str).filter(|k| k.ends_with(".nc"));
+    let files = written.map(|k| (k, k)).chain(sources);
     let mut compared = 0;
     for (file, source) in files {
         let (objects, object, granule) = open(&corpus().join(file)).await.unwrap();
