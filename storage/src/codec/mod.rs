@@ -18,8 +18,6 @@ mod chain;
 mod checksum;
 mod deflate;
 mod field;
-#[cfg(test)]
-mod filter_tests;
 mod fletcher32;
 mod float_predictor;
 mod horizontal_predictor;

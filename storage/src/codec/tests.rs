@@ -1,5 +1,7 @@
 //! Chains against libhdf5's own chunks (tests/corpus/codec), garbage, and how fast the hot chains are.
 
+mod filters;
+
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -15,7 +17,7 @@ pub(super) fn zlib(data: &[u8]) -> Vec<u8> {
     out
 }
 
-pub(super) fn bytes_of_hex(hex: &str) -> Vec<u8> {
+fn bytes_of_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 

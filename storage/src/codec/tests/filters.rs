@@ -1,8 +1,8 @@
 //! Every codec against libhdf5's and numcodecs' own bytes (tests/corpus/codec/filters.json), whole and damaged.
 
-use super::tests::bytes_of_hex;
 use super::*;
 
+/// One chunk of a reference library.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -14,7 +14,7 @@ struct Case {
 
 /// A case with its stored and decoded bytes.
 fn cases() -> Vec<(Case, Vec<u8>, Vec<u8>)> {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("../../../tests/corpus/codec/filters.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("../../../../tests/corpus/codec/filters.json")).unwrap();
     let bytes = |c: Case| {
         let (stored, decoded) = (bytes_of_hex(&c.stored), bytes_of_hex(&c.decoded));
         (c, stored, decoded)
