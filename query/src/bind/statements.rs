@@ -450,6 +450,7 @@ mod tests {
             objects: vec![],
             refused: (0..7).map(|i| Refused { path: format!("/v{i}"), reason: "szip".into() }).collect(),
             attributes: Attributes::default(),
+            objects: vec![],
         };
         let expected =
             "/data/a.nc|netcdf4|42|1970-01-01T00:00:01.500000||/v0: szip; /v1: szip; /v2: szip; /v3: szip; /v4: szip; and 2 more";
