@@ -447,7 +447,6 @@ mod tests {
             version: ObjectVersion { size: 42, modified_micros: 1_500_000, etag: None },
             format: "netcdf4".into(),
             arrays: vec![],
-            objects: vec![],
             refused: (0..7).map(|i| Refused { path: format!("/v{i}"), reason: "szip".into() }).collect(),
             attributes: Attributes::default(),
             objects: vec![],
