@@ -42,7 +42,7 @@ fn around<'a>(granule: &'a IndexedGranule, group: &str) -> Vec<&'a Attributes> {
 fn crs(attributes: &Attributes) -> Option<String> {
     let code = attributes.text("proj:code").map(str::trim).filter(|code| code.contains(':')).map(str::to_owned);
     let number = attributes.number("proj:epsg").filter(|n| *n > 0.0 && n.fract() == 0.0).map(|n| format!("EPSG:{n}"));
-    let wkt = |text: &str| grid_mapping::crs(&Attributes(vec![("crs_wkt".into(), AttributeValue::Text(text.into()))]));
+    let wkt = |text: &str| grid_mapping::crs(&Attributes(vec![("crs_wkt".into(), AttributeValue::Text(text.into()))]), &mut Vec::new());
     let of_gdal = || {
         let crs: Value = serde_json::from_str(attributes.text("_CRS")?).ok()?;
         let of_url = crs.get("url").and_then(Value::as_str).and_then(|url| {
