@@ -53,7 +53,8 @@ def want(files) -> xr.Dataset:
 
 def same(found: xr.Dataset, expected: xr.Dataset) -> None:
     for name in expected.data_vars:
-        np.testing.assert_array_equal(found[name].values, expected[name].values)
+        # Packed values are single here, double in xarray.
+        np.testing.assert_array_equal(found[name].values, expected[name].values.astype(found[name].dtype))
     for name in expected.dims:
         np.testing.assert_array_equal(found[name].values, expected[name].values)
 
@@ -131,7 +132,10 @@ def test_files_of_a_web_server(program, http, files):
             client.execute(f"CREATE CUBE gone FROM '{http.url}/gone.nc'")
         shutil.copy(http.folder / names[1], http.folder / names[0])
         with pytest.raises(graticule.QueryError, match=f"{names[0]} changed since it was indexed"):
-            client.sql("SELECT sum(t2m) FROM web")
+            # Its chunks are cached, and what the server told within the last seconds still counts.
+            for _ in range(20):
+                client.sql("SELECT sum(t2m) FROM web")
+                time.sleep(1)
 
 
 def test_inspect_says_what_it_cost(program, http, files):

@@ -215,15 +215,20 @@ pub(super) fn failed(location: &str, error: object_store::Error) -> Error {
     use object_store::Error as Store;
     match &error {
         Store::NotFound { .. } => Error::NotFound(format!("{location}: no such object")),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Error::Forbidden {
-            object: location.into(),
-            reason: format!("the store refuses access{}; {}", said(&error), credentials(location)),
-        },
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => refused(location, &error),
         Store::NotSupported { .. } => {
             Error::unsupported(location, format!("server: it does not answer requests for a range of bytes ({})", cause(&error)))
         }
         _ => {
             let text = one_line(&error.to_string());
+            // Listings do not tell these apart.
+            let status = |code: u16| text.contains(&format!("status code: {code}"));
+            if status(401) || status(403) {
+                return refused(location, &error);
+            }
+            if status(404) {
+                return Error::NotFound(format!("{location}: no such bucket or container{}", said(&error)));
+            }
             // Without credentials the clients ask a service that only machines of the provider have.
             if ["169.254.169.254", "169.254.170.2", "metadata.google.internal"].iter().any(|host| text.contains(host)) {
                 return Error::Forbidden {
@@ -236,6 +241,11 @@ pub(super) fn failed(location: &str, error: object_store::Error) -> Error {
             Error::Io { object: location.into(), reason: format!("{text}{more}") }
         }
     }
+}
+
+fn refused(location: &str, error: &object_store::Error) -> Error {
+    let reason = format!("the store refuses access{}; {}", said(error), credentials(location));
+    Error::Forbidden { object: location.into(), reason }
 }
 
 /// Where the credentials of a location's store come from.

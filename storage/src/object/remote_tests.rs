@@ -210,3 +210,22 @@ async fn a_server_without_ranges_and_one_that_is_not_there() {
     let error = Objects::anywhere().open(&nobody).await.unwrap_err();
     assert!(matches!(&error, Error::Io { object, .. } if *object == nobody) && error.to_string().contains("refused"), "{error}");
 }
+
+#[test]
+fn failed_listings_say_why() {
+    let listing = |status: &str| object_store::Error::Generic {
+        store: "S3",
+        source: format!(
+            "Error performing list request: Server returned non-2xx status code: {status}: <Error>\n<Code>Odd</Code><Message>No.</Message>"
+        )
+        .into(),
+    };
+    let refused = remote::failed("s3://b/*.nc", listing("403 Forbidden"));
+    let expected = "the store refuses access (Odd: No); credentials are read from AWS_ACCESS_KEY_ID";
+    assert!(
+        matches!(&refused, Error::Forbidden { object, reason } if object == "s3://b/*.nc" && reason.starts_with(expected)),
+        "{refused}"
+    );
+    let absent = remote::failed("s3://b/*.nc", listing("404 Not Found"));
+    assert!(matches!(&absent, Error::NotFound(what) if what == "s3://b/*.nc: no such bucket or container (Odd: No)"), "{absent}");
+}
