@@ -161,7 +161,19 @@ fn scalar(fill: Scalar) -> Value {
 fn codecs(metadata: &ArrayMetadata, manifest: &ChunkManifest) -> std::result::Result<(u32, Vec<Value>), String> {
     let skip = manifest.chunks.iter().find_map(|c| if let ChunkRef::Stored { skip, .. } = c { Some(*skip) } else { None }).unwrap_or(0);
     let kept = metadata.codecs.iter().enumerate().filter(|(i, _)| skip.checked_shr(*i as u32).is_none_or(|s| s & 1 == 0));
-    Ok((skip, kept.map(|(_, codec)| numcodecs(codec)).collect::<std::result::Result<_, _>>()?))
+    let (mut found, mut checksums) = (Vec::new(), 0u32);
+    for (_, codec) in kept {
+        match codec {
+            Codec::Fletcher32 | Codec::Crc32 { .. } | Codec::Crc32c { .. } | Codec::Adler32 { .. } => checksums += 1,
+            // The bytes of a checksum are no whole element; numcodecs wants whole ones.
+            Codec::Shuffle { element } if !(4 * checksums).is_multiple_of(*element) => {
+                return Err("codec shuffle of cells and their checksum, which numcodecs does not undo".into());
+            }
+            _ => {}
+        }
+        found.push(numcodecs(codec)?);
+    }
+    Ok((skip, found))
 }
 
 fn numcodecs(codec: &Codec) -> std::result::Result<Value, String> {
