@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::around::{Along, Around};
 use crate::dims::Dims;
 use crate::error::GrammarError;
-use crate::position::Position;
+use crate::position::{Position, Span};
 use crate::subset::{AxisSpec, Selection, Subset, Value};
 
 /// Plain SQL made from a text. Text without array constructs is the same, byte for byte.
@@ -98,6 +99,42 @@ impl<'a> Weaver<'a> {
     pub(crate) fn dims(&mut self, dims: &Dims, start: usize, end: usize) {
         self.copy_to(start);
         self.put(&dims.plain(), start, end);
+    }
+
+    /// Replaces `ALONG (...)`: the partitions of a window are the other axes.
+    pub(crate) fn along(&mut self, along: &Along) {
+        let Span { start, end } = along.span;
+        self.copy_to(start);
+        self.put("OVER (PARTITION BY dims_except(", along.axes.first().map_or(start, |(_, span)| span.start), start);
+        for (at, (axis, span)) in along.axes.iter().enumerate() {
+            self.put(&format!("{}{}", if at > 0 { ", " } else { "" }, axis.literal()), span.start, span.end);
+        }
+        self.put("))", end.saturating_sub(1), end);
+    }
+
+    /// Replaces `AROUND (...) EDGE ...`: a window ordered by how far it reaches. Bounds are copied in place.
+    pub(crate) fn around(&mut self, around: &Around) {
+        let Span { start, end } = around.span;
+        self.copy_to(start);
+        self.put("OVER (ORDER BY ", start, start);
+        for (at, reach) in around.axes.iter().enumerate() {
+            let from = reach.span.start;
+            self.put(&format!("{}around({}", if at > 0 { ", " } else { "" }, reach.axis.literal()), from, from);
+            for bound in reach.bounds.iter().flatten() {
+                match bound {
+                    Some(value) => {
+                        self.put(", ", value.span.start, value.span.start);
+                        self.copy_to(value.span.end);
+                    }
+                    None => self.put(", NULL", from, self.done),
+                }
+            }
+            self.put(")", from, reach.span.end);
+        }
+        if let Some((edge, span)) = &around.edge {
+            self.put(&format!(", edge({})", edge.literal()), span.start, span.end);
+        }
+        self.put(")", start, end);
     }
 
     /// Replaces a subset whose bracket closes before `end`: values are copied in place, the marks between them replaced.

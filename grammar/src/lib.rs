@@ -22,10 +22,14 @@
 //! | `lat(EXACT 48.75)` | `axis_exact('lat', 48.75)` |
 //! | `time(INDEX 0:23:6)`, `time(INDEX -1)` | `axis_index('time', 0, 23, 6)`, `axis_index('time', -1)` |
 //! | `lev(IN (850, 500))` | `axis_in('lev', 850, 500)` |
+//! | `avg(v) ALONG (time)` | `avg(v) OVER (PARTITION BY dims_except('time'))` |
+//! | `avg(v) AROUND (y(-1:1), x(:0)) EDGE CLAMP` | `avg(v) OVER (ORDER BY around('y', -1, 1), around('x', NULL, 0), edge('clamp'))` |
+//! | `convolve(v, w) AROUND (y, x)` | `convolve(v, w) OVER (ORDER BY around('y'), around('x'))` |
 //! | `DIMS`, `DIMS EXCEPT (time)` | `dims()`, `dims_except('time')` |
 //!
 //! The text is read as sqlparser's generic dialect reads it, which is DataFusion's default.
 
+mod around;
 mod desugar;
 mod dims;
 mod error;
@@ -38,6 +42,7 @@ mod syntax;
 mod tokens;
 mod words;
 
+pub use around::{Along, Around, Edge, Reach};
 pub use desugar::Desugared;
 pub use dims::Dims;
 pub use error::{GrammarError, render};

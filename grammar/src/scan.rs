@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::around::{Along, Around};
 use crate::desugar::{Desugared, Weaver};
 use crate::dims::Dims;
 use crate::error::GrammarError;
@@ -53,6 +54,8 @@ struct Frame {
     subset: bool,
     /// The first token of the level.
     start: usize,
+    /// The clause that is computed before windows are, while inside of one.
+    before_windows: Option<&'static str>,
 }
 
 struct Scan<'a> {
@@ -65,7 +68,7 @@ struct Scan<'a> {
 
 /// Replaces the array constructs in the tokens of `range`; the SQL is the text from byte `from` up to byte `to`.
 pub(crate) fn desugar(tokens: &Tokens<'_>, range: Range<usize>, from: usize, to: usize) -> Result<Desugared, GrammarError> {
-    let frame = Frame { clause: Clause::Outside, query: false, call: false, subset: false, start: range.start };
+    let frame = Frame { clause: Clause::Outside, query: false, call: false, subset: false, start: range.start, before_windows: None };
     let mut at = range.start;
     let mut scan = Scan { tokens, range, frame, outer: Vec::new(), weaver: Weaver::new(tokens.text, from, to) };
     while at < scan.range.end {
@@ -113,7 +116,8 @@ impl Scan<'_> {
     fn enter(&mut self, at: usize, subset: bool) {
         let clause = if self.frame.clause == Clause::Outside { Clause::Outside } else { Clause::Expression };
         let call = self.ends_operand_before(at);
-        let frame = Frame { clause, query: false, call, subset: subset || self.frame.subset, start: at + 1 };
+        let Frame { subset: outer, before_windows, .. } = self.frame;
+        let frame = Frame { clause, query: false, call, subset: subset || outer, start: at + 1, before_windows };
         self.outer.push(std::mem::replace(&mut self.frame, frame));
     }
 
@@ -164,24 +168,44 @@ impl Scan<'_> {
                 self.open_query(at, Clause::From(Place::Start))?;
             }
             "JOIN" if in_from => self.frame.clause = Clause::From(Place::Start),
-            "ON" if in_from => self.frame.clause = Clause::On,
+            "ON" if in_from => {
+                self.frame.clause = Clause::On;
+                self.frame.before_windows = Some("ON");
+            }
             "AS" if in_from && self.frame.clause != Clause::On => self.frame.clause = Clause::From(Place::As),
             "USING" if in_from && self.tokens.is_word(at + 1, "DIMS") && !self.is_part_of_name(at + 1) => {
                 return Err(self.tokens.error(at, "USING DIMS is not supported yet: write ON with each axis"));
             }
-            "GROUP" | "ORDER" | "PARTITION" if by && query => {
+            word @ ("GROUP" | "ORDER" | "PARTITION") if by && query => {
                 self.frame.clause = Clause::List;
+                match word {
+                    "GROUP" => self.frame.before_windows = Some("GROUP BY"),
+                    "ORDER" => self.frame.before_windows = None,
+                    _ => {}
+                }
                 return Ok(at + 2);
             }
             "SORT" | "CLUSTER" | "DISTRIBUTE" if by && query => self.frame.clause = Clause::Expression,
-            "WHERE" | "HAVING" | "QUALIFY" | "PREWHERE" if query => self.frame.clause = Clause::Expression,
+            word @ ("WHERE" | "HAVING" | "QUALIFY" | "PREWHERE") if query => {
+                self.frame.clause = Clause::Expression;
+                self.frame.before_windows = match word {
+                    "QUALIFY" => None,
+                    "HAVING" => Some("HAVING"),
+                    _ => Some("WHERE"),
+                };
+            }
             "LIMIT" | "OFFSET" | "FETCH" | "WINDOW" if in_from || query && self.frame.query && self.ends_operand_before(at) => {
                 self.frame.clause = Clause::Expression;
             }
             "VALUES" if self.tokens.is_mark(at + 1, '(') => self.frame.clause = Clause::Expression,
             "DIMS" if query => return self.dims(at),
-            "ALONG" | "AROUND" if query && self.tokens.is_mark(at + 1, '(') && self.ends_operand_before(at) => {
-                return Err(self.later(at));
+            word @ ("ALONG" | "AROUND")
+                if query
+                    && self.tokens.is_mark(at + 1, '(')
+                    && self.ends_operand_before(at)
+                    && !matches!(self.frame.clause, Clause::From(_)) =>
+            {
+                return self.window(at, word == "ALONG");
             }
             _ if can_be_alias(word) => self.alias(),
             _ if in_from && self.frame.clause != Clause::On => self.frame.clause = Clause::From(Place::Between),
@@ -200,11 +224,63 @@ impl Scan<'_> {
         }
         self.frame.query = true;
         self.frame.clause = clause;
+        self.frame.before_windows = None;
         Ok(())
     }
 
     fn later(&self, at: usize) -> GrammarError {
         self.tokens.error(at, format!("not supported yet: {}", self.tokens.str(at).to_uppercase()))
+    }
+
+    /// Replaces ALONG (...) or AROUND (...), which stands behind an aggregate.
+    fn window(&mut self, at: usize, along: bool) -> Result<usize, GrammarError> {
+        let word = self.tokens.str(at).to_uppercase();
+        let opening = self.before(at).filter(|close| self.tokens.is_mark(*close, ')')).and_then(|close| self.opening_of(close));
+        let called =
+            opening.and_then(|open| self.before(open)).filter(|name| self.tokens.is_name(*name) && self.ends_operand_before(name + 1));
+        let filtered = opening.and_then(|open| self.before(open)).is_some_and(|name| self.tokens.is_word(name, "FILTER"));
+        let over = opening.and_then(|open| self.before(open)).is_some_and(|name| self.tokens.is_word(name, "OVER"));
+        let message = if over {
+            Some(format!("OVER and {word} say both which cells an aggregate is of: write one of them"))
+        } else if called.is_none() && !filtered {
+            let example = if along { "avg(t2m) ALONG (time)" } else { "avg(t2m) AROUND (time(-1:1))" };
+            Some(format!("{word} stands directly behind an aggregate: {example}"))
+        } else {
+            let clause = self.frame.before_windows;
+            clause.map(|clause| {
+                format!("{word} is computed after {clause}, so it cannot stand there: compute it in a sub-query and ask around it")
+            })
+        };
+        if let Some(message) = message {
+            return Err(self.tokens.error(at, message));
+        }
+        let close = self.tokens.partner(at + 1);
+        let edge = !along
+            && self.tokens.is_word(close + 1, "EDGE")
+            && self.tokens.word(close + 2).is_some_and(|word| word.eq_ignore_ascii_case("NULL") || !ends_item(word));
+        let last = if edge && close + 2 < self.range.end { close + 2 } else { close };
+        for (word, message) in [
+            ("FILTER", format!("FILTER stands in front of {word}: avg(t2m) FILTER (WHERE ...) {word} (...)")),
+            ("OVER", format!("OVER and {word} say both which cells an aggregate is of: write one of them")),
+            ("ALONG", "ALONG and AROUND follow one aggregate each: compute one of them in a sub-query".to_string()),
+            ("AROUND", "ALONG and AROUND follow one aggregate each: compute one of them in a sub-query".to_string()),
+        ] {
+            if self.tokens.is_word(last + 1, word) && self.tokens.is_mark(last + 2, '(') {
+                return Err(self.tokens.error(last + 1, message));
+            }
+        }
+        let end = self.tokens.get(last).map_or(self.tokens.text.len(), |token| token.span.end);
+        let source = Source { text: self.tokens.text, part: Span::new(self.tokens.start(at), end) };
+        match along {
+            true => self.weaver.along(&Along::read(&source)?),
+            false => self.weaver.around(&Around::read(&source)?),
+        }
+        Ok(last + 1)
+    }
+
+    /// The bracket that the closing one at `close` closes, on the level at hand.
+    fn opening_of(&self, close: usize) -> Option<usize> {
+        (self.frame.start..close).rev().find(|at| self.tokens.is_mark(*at, '(') && self.tokens.partner(*at) == close)
     }
 
     /// Handles the start of a relation. `None` leaves the token to the general rules.

@@ -140,9 +140,10 @@ impl AxisSpec {
 }
 
 /// The values and colons of a range, in order.
-struct Bounds {
+pub(crate) struct Bounds {
     parts: Vec<Option<Value>>,
-    colons: Vec<usize>,
+    /// Offsets of the colons.
+    pub colons: Vec<usize>,
 }
 
 impl Selection {
@@ -204,7 +205,7 @@ impl Selection {
 }
 
 impl Bounds {
-    fn read(source: &Source<'_>, pair: Pair<'_, Rule>) -> Self {
+    pub(crate) fn read(source: &Source<'_>, pair: Pair<'_, Rule>) -> Self {
         let mut bounds = Self { parts: vec![None], colons: Vec::new() };
         for part in pair.into_inner() {
             match part.as_rule() {
@@ -224,7 +225,7 @@ impl Bounds {
     }
 
     /// The first three parts.
-    fn take(self) -> [Option<Value>; 3] {
+    pub(crate) fn take(self) -> [Option<Value>; 3] {
         let mut parts = self.parts.into_iter();
         [parts.next().flatten(), parts.next().flatten(), parts.next().flatten()]
     }

@@ -86,7 +86,7 @@ fn expectation(rule: Rule, expected: &[Rule], found: &str) -> String {
             names.push(name);
         }
     }
-    if !matches!(rule, Rule::subset | Rule::dims) {
+    if !matches!(rule, Rule::subset | Rule::dims | Rule::along | Rule::around) {
         names.iter_mut().filter(|name| *name == "a name").for_each(|name| *name = "the name of a cube".to_string());
     }
     let keywords: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.chars().all(|c| c.is_ascii_uppercase())).collect();
@@ -96,6 +96,10 @@ fn expectation(rule: Rule, expected: &[Rule], found: &str) -> String {
             ": an axis is written with its selection in parentheses, as in [lat(40:60)]"
         }
         Rule::subset if expected == [Rule::open_paren] => ", as in [lat(40:60)] and [lev(IN (850, 500))]",
+        Rule::along => ": names of axes stand behind ALONG, as in avg(t2m) ALONG (time)",
+        Rule::around if expected.iter().any(|rule| matches!(rule, Rule::kw_shrink | Rule::reach | Rule::axis_name)) => {
+            ", as in avg(v) AROUND (y(-1:1), x(-1:1)) EDGE CLAMP"
+        }
         Rule::dims => ": names of axes stand behind DIMS EXCEPT, as in DIMS EXCEPT (time, lat)",
         _ => "",
     };
@@ -118,7 +122,7 @@ fn describe(rule: Rule) -> String {
         Rule::colon => "`:`".into(),
         Rule::dot => "`.`".into(),
         Rule::semicolon | Rule::EOI => "the end of the statement".into(),
-        Rule::axis | Rule::axis_name => "the name of an axis".into(),
+        Rule::axis | Rule::axis_name | Rule::reach => "the name of an axis".into(),
         Rule::alias | Rule::name | Rule::relation => "a name".into(),
         Rule::cube => "the name of a cube".into(),
         Rule::literal | Rule::string => "a string in single quotes".into(),

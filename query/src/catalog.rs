@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
+use futures::FutureExt;
 use graticule_storage::catalog::Catalog;
 use graticule_storage::read::Reader;
 
 use crate::located::Located;
 use crate::table::CubeTable;
-use crate::view::View;
+use crate::view::{AXIS, View};
 
 /// Cubes, and beside them whatever else was registered (views).
 pub(crate) struct CubeSchema {
@@ -35,6 +36,22 @@ impl CubeSchema {
     /// A cube as a table.
     pub fn cube(&self, name: &str) -> Option<CubeTable> {
         Some(CubeTable::new(View::whole(self.catalog.cube(name)?), self.reader.clone(), self.located.clone()))
+    }
+
+    /// Where cubes come from.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The columns of a cube or view that are axes of cubes, slowest first; `None` for what has none.
+    pub fn axes(&self, name: &str) -> Option<Vec<String>> {
+        if let Some(cube) = self.catalog.cube(name) {
+            return Some(cube.grid.axes.iter().map(|a| a.name.clone()).collect());
+        }
+        let view = self.others.table(name).now_or_never()?.ok()??;
+        let schema = view.schema();
+        let axes: Vec<String> = schema.fields().iter().filter(|f| f.metadata().contains_key(AXIS)).map(|f| f.name().clone()).collect();
+        (!axes.is_empty()).then_some(axes)
     }
 }
 

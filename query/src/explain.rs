@@ -17,7 +17,7 @@ use graticule_storage::catalog::Catalog;
 
 use crate::QueryError;
 use crate::dense::CubeExec;
-use crate::optimizer::why_not_dense;
+use crate::optimizer::{why_not_dense, why_window_not_dense};
 
 /// The schema of what EXPLAIN answers: one row a topic.
 pub(crate) fn schema() -> SchemaRef {
@@ -56,6 +56,7 @@ fn not_dense(plan: &Arc<dyn ExecutionPlan>, options: &ConfigOptions, reasons: &m
     if let Some(reason) = plan.downcast_ref::<AggregateExec>().filter(|_| is_over_cube(plan)).and_then(|a| why_not_dense(a, options)) {
         reasons.push(reason);
     }
+    reasons.extend(why_window_not_dense(plan, options));
     plan.children().into_iter().for_each(|child| not_dense(child, options, reasons));
 }
 

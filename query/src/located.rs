@@ -24,6 +24,7 @@ use graticule_storage::convention::cf::coordinates::role;
 use graticule_storage::read::{Reader, TileRequest};
 
 use crate::dense::program::{Cells, Program, Step};
+use crate::dense::source::{Reading, Source};
 use crate::dense::stream::on_cpu;
 use crate::dense::tiles::{TileGrid, TileRef};
 use crate::view::{CubeColumn, View};
@@ -292,7 +293,7 @@ async fn each_tile<T: Send + 'static>(
 ) -> Result<Vec<T>> {
     let tiles = Arc::new(TileGrid::new(&view, &program.variables()));
     let variables = program.variables();
-    let shared = Arc::new((view, program, work));
+    let shared = Arc::new((Arc::new(view), program, work));
     stream::iter(0..tiles.len())
         .map(|number| {
             let (tiles, shared, variables, reader) = (tiles.clone(), shared.clone(), variables.clone(), reader.clone());
@@ -307,7 +308,10 @@ async fn each_tile<T: Send + 'static>(
                 on_cpu(&reader, move || {
                     let tile = tiles.tile(number);
                     let (view, program, work) = shared.as_ref();
-                    let cells = program.run(view, &tile, decoder.decode(fetched).map_err(external)?)?;
+                    let read = decoder.decode(fetched).map_err(external)?;
+                    let (reading, variables) = (Reading::new(view, program, &tile), program.variables());
+                    let source = Source::new(view.clone(), Arc::default(), &reading, &variables, read)?;
+                    let cells = program.run(&source, tile.view_extent().ranges())?;
                     work(&tile, cells).map(Some)
                 })
                 .await

@@ -15,20 +15,22 @@ use graticule_storage::catalog::Catalog;
 
 use crate::bind::relations::{normalised, table_name};
 use crate::bind::{dims, names};
+use crate::catalog::CubeSchema;
 use crate::{ErrorKind, Parameters, QueryError};
 
 /// Resolves names and `DIMS` in every query of a statement.
-pub(crate) fn rewrite(statement: &mut Statement, catalog: &Catalog, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
+pub(crate) fn rewrite(statement: &mut Statement, cubes: &CubeSchema, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
     let Some(query) = query_of(statement) else { return Ok(()) };
     if let Parameters::Values(values) = parameters {
         let _ = query.visit(&mut SliceTexts(values));
     }
+    let catalog = cubes.catalog();
     let columns = |table: &str| {
         let cube = catalog.cube(table)?;
         let axes = cube.grid.axes.iter().map(|a| a.name.clone());
         Some(axes.chain(cube.variables.iter().map(|v| v.name.clone())).collect())
     };
-    let axes = |table: &str| Some(catalog.cube(table)?.grid.axes.iter().map(|a| a.name.clone()).collect());
+    let axes = |table: &str| cubes.axes(table);
     let expanded = match dims::expand(query, &axes) {
         // DIMS of a FROM clause whose only fault is a name that is nowhere.
         Err(error) if error.message.contains("no cube in it") => Err(unknown_cube(query, catalog).unwrap_or(error)),

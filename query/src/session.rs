@@ -19,8 +19,8 @@ use graticule_storage::read::Reader;
 
 use crate::bind::arithmetic::CubeArithmetic;
 use crate::bind::calendars::CalendarTimes;
-use crate::bind::statements;
 use crate::bind::subset::SubsetPlanner;
+use crate::bind::{around, statements};
 use crate::catalog::CubeSchema;
 use crate::optimizer::{self, DenseOptions};
 use crate::result::array;
@@ -127,6 +127,9 @@ impl Engine {
         for function in functions::aggregate_functions() {
             context.register_udaf(function.as_ref().clone());
         }
+        for function in functions::window_functions() {
+            context.register_udwf(function.as_ref().clone());
+        }
         Ok(Engine { context, catalog, cubes })
     }
 
@@ -161,7 +164,7 @@ impl Engine {
         let state = self.state(&parameters);
         let failed = |e| self.error(e, &text);
         let mut statement = state.sql_to_statement(&text.sql, &state.config_options().sql_parser.dialect).map_err(failed)?;
-        plan::rewrite(&mut statement, &self.catalog, &text, &parameters)?;
+        plan::rewrite(&mut statement, &self.cubes, &text, &parameters)?;
         plan::check_allowed(&statement)?;
         let logical = state.statement_to_plan(statement).await.map_err(failed)?;
         let types = parameter_schema(&logical).map_err(failed)?;
@@ -172,6 +175,7 @@ impl Engine {
         let unbound = !types.fields().is_empty() && matches!(parameters, Parameters::Unknown);
         let logical =
             if unbound || plan::is_session_statement(&logical) { logical } else { functions::coarsen::bind(logical).map_err(failed)? };
+        let logical = around::bind(logical, &state).map_err(failed)?;
         let mut prepared = if plan::is_session_statement(&logical) {
             let schema = Arc::new(Schema::empty());
             self.prepared(schema, Work::Session { plan: Box::new(logical), text: text.clone() })

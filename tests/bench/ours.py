@@ -105,6 +105,9 @@ class Arrays(Rows):
     def W10a(self):
         return self.array("SELECT avg(b08) AS v FROM s2[time(INDEX 0)] GROUP BY coarsen(y, 4), coarsen(x, 4)", "v").astype(np.float32)
 
+    def W11(self):
+        return self.array("SELECT avg(b08) AROUND (y(-1:1), x(-1:1)) AS v FROM s2[time(INDEX 0)]", "v").astype(np.float32)
+
     def W12(self):
         return self.array(f"SELECT t2m FROM era5[time(INDEX 0:{self.c.n12 - 1})]", "t2m")
 

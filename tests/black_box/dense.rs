@@ -5,17 +5,17 @@ use graticule_query::{Engine, Form};
 use super::engine::{ask, numbers, weather};
 
 /// A small generator of numbers, the same in every run (Marsaglia's xorshift).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % n as u64) as usize
     }
 
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(super) fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len())]
     }
 }
@@ -134,7 +134,8 @@ async fn dense_is_rows() {
     assert!(in_the_leaf > 105, "only {in_the_leaf} of 120 queries ran dense");
 }
 
-async fn answer(engine: &Engine, text: &str) -> Vec<Vec<Option<f64>>> {
+/// The columns of numbers of an answer.
+pub(super) async fn answer(engine: &Engine, text: &str) -> Vec<Vec<Option<f64>>> {
     let batches = ask(engine, text, Form::Rows).await.unwrap_or_else(|e| panic!("{text}: {e}"));
     let columns = batches.first().map_or(0, |b| b.num_columns());
     let numeric =
@@ -142,7 +143,8 @@ async fn answer(engine: &Engine, text: &str) -> Vec<Vec<Option<f64>>> {
     (0..columns).filter(numeric).map(|c| numbers(&batches, c)).collect()
 }
 
-fn close(a: Option<f64>, b: Option<f64>) -> bool {
+/// Whether two numbers differ by rounding only.
+pub(super) fn close(a: Option<f64>, b: Option<f64>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0) || (a.is_nan() && b.is_nan()),
         (a, b) => a == b,

@@ -7,3 +7,4 @@ mod mosaic;
 mod slt;
 mod tidy;
 mod truth;
+mod windows;

@@ -46,6 +46,25 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("bands", "SELECT avg(t2m) AS v FROM weather GROUP BY width_bucket(latitude, -90, 90, 6)"),
     ("first and last", "SELECT last_value(tp ORDER BY time) - first_value(tp ORDER BY time) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
     ("different values", "SELECT count(DISTINCT floor(t2m / 5)) AS v FROM weather GROUP BY DIMS EXCEPT (time)"),
+    ("anomaly", "SELECT t2m - avg(t2m) OVER (PARTITION BY DIMS EXCEPT (time), month(time)) AS v FROM weather"),
+    ("along longitude", "SELECT max(t2m) ALONG (longitude) AS v FROM weather"),
+    ("rolling mean", "SELECT avg(t2m) AROUND (time(-6:0)) AS v FROM weather"),
+    ("rolling mean", "SELECT avg(t2m) OVER (PARTITION BY latitude, longitude ORDER BY time ROWS 6 PRECEDING) AS v FROM weather"),
+    ("rolling deviation", "SELECT stddev(t2m) AROUND (time(-8:0)) AS v FROM weather"),
+    ("three days around", "SELECT avg(t2m) AROUND (time(INTERVAL '-3 days' : INTERVAL '3 days')) AS v FROM weather"),
+    ("running sum", "SELECT sum(tp) AROUND (time(:0)) AS v FROM weather"),
+    ("focal mean", "SELECT avg(t2m) AROUND (latitude(-1:1), longitude(-1:1)) AS v FROM weather[time(INDEX 0:23)]"),
+    ("focal mean, edges missing", "SELECT avg(t2m) AROUND (latitude(-1:1), longitude(-1:1)) EDGE NULL AS v FROM weather[time(INDEX 0:23)]"),
+    (
+        "focal mean, edges repeated",
+        "SELECT avg(t2m) AROUND (latitude(-1:1), longitude(-1:1)) EDGE CLAMP AS v FROM weather[time(INDEX 0:23)]",
+    ),
+    ("focal mean, around the globe", "SELECT avg(t2m) AROUND (longitude(-2:2)) EDGE WRAP AS v FROM weather[time(INDEX 0:23)]"),
+    ("focal maximum", "SELECT max(t2m) AROUND (latitude(-2:2), longitude(-1:1)) AS v FROM weather[time(INDEX 0:23)]"),
+    (
+        "weighted neighbours",
+        "SELECT convolve(t2m, [[1, 2, 0], [0, -4, 3], [0.5, 0, 1]]) AROUND (latitude, longitude) AS v FROM weather[time(INDEX 0:23)]",
+    ),
 ];
 
 /// The same for queries that have no array form.

@@ -1,6 +1,7 @@
 //! Binding: what names, `DIMS`, arithmetic and the cube statements mean, given the catalog.
 
 pub mod arithmetic;
+pub(crate) mod around;
 pub(crate) mod calendars;
 mod coordinates;
 pub mod dims;

@@ -14,8 +14,9 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use graticule_storage::read::{Reader, TileRequest};
 
-use super::program::{Program, Step};
+use super::program::{Input, Program, Step};
 use super::reduce::{BlockGrid, Reduction, Split};
+use super::source::Reading;
 use super::stream::{self, Queue};
 use super::tensor::TensorLayout;
 use super::tiles::TileGrid;
@@ -64,7 +65,7 @@ impl fmt::Debug for LeafPlan {
 impl LeafPlan {
     /// A leaf that reads the columns of `program` and gives rows.
     pub fn scan(reader: Reader, view: Arc<View>, program: Program, fetch: Option<usize>, partitions: usize) -> LeafPlan {
-        let tiles = Arc::new(TileGrid::new(&view, &program.variables()));
+        let tiles = Arc::new(program.tiles(&view));
         LeafPlan { reader, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions }
     }
 
@@ -80,7 +81,8 @@ impl LeafPlan {
     /// The request of every tile that is wanted.
     pub fn requests(&self) -> Vec<TileRequest> {
         let variables = self.program.variables();
-        let extents = (0..self.tiles.len()).map(|i| self.tiles.tile(i).cube_extent()).filter(|extent| self.view.wants(extent));
+        let tiles = (0..self.tiles.len()).map(|i| self.tiles.tile(i)).filter(|tile| self.view.wants(&tile.cube_extent()));
+        let extents = tiles.map(|tile| Reading::new(&self.view, &self.program, &tile).cube_extent());
         extents.map(|extent| TileRequest { extent, variables: variables.clone() }).collect()
     }
 }
@@ -123,11 +125,15 @@ impl CubeExec {
             .map(|(axis, seen)| format!("{}: {} of {}", ident(&axis.name), seen.len(), axis.len()))
             .collect();
         let mut text = format!("cube={}, cells=[{}]", plan.view.cube.name, shape.join(", "));
-        let names = plan.program.read_schema.fields().iter().map(|f| ident(f.name()).to_string());
-        text += &format!(", read=[{}]", names.take(plan.program.columns.len()).collect::<Vec<_>>().join(", "));
+        let names = plan.program.read_schema.fields().iter().zip(&plan.program.columns);
+        let read = names.filter(|(_, c)| matches!(c, Input::Cube(_))).map(|(f, _)| ident(f.name()).to_string());
+        text += &format!(", read=[{}]", read.collect::<Vec<_>>().join(", "));
         if !plan.program.derived.is_empty() {
             let derived: Vec<&str> = plan.program.derived.iter().map(|d| d.name.as_str()).collect();
             text += &format!(", along an axis=[{}]", derived.join(", "));
+        }
+        for window in plan.program.windows() {
+            text += &window.describe(&plan.view);
         }
         for step in &plan.program.steps {
             text += &match step {
@@ -209,8 +215,8 @@ impl ExecutionPlan for CubeExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let units = self.queue.lock().join(partition);
-        stream::run(self.plan.clone(), partition, units, context, &self.metrics)
+        let (units, tables) = self.queue.lock().join(partition);
+        stream::run(self.plan.clone(), partition, units, tables, context, &self.metrics)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -2,14 +2,17 @@
 //!
 //! * `tiles`: from a view to the boxes that are read.
 //! * `program`: what happens to the cells of a tile: read, map, mask.
+//! * `window`: columns computed from the cells around, or along axes; `source`: what was read for a tile, halo included.
 //! * `reduce`: keyed reductions: axis keys to groups, typed accumulators, state rows or final values.
 //! * `exec`: [`CubeExec`], the one leaf of DataFusion plans; `stream` drives its tiles; `tensor` writes array form.
 
 pub(crate) mod exec;
 pub(crate) mod program;
 pub(crate) mod reduce;
+pub(crate) mod source;
 pub(crate) mod stream;
 pub(crate) mod tensor;
 pub(crate) mod tiles;
+pub(crate) mod window;
 
 pub(crate) use exec::CubeExec;

@@ -1,6 +1,7 @@
 //! The tile program: what happens to the cells of one tile between reading and output. Maps keep cells where they are;
 //! masks mark cells as not selected, they do not move any.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -13,9 +14,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use graticule_storage::read::Tile;
 
-use super::tiles::TileRef;
+use super::source::Source;
+use super::tiles::TileGrid;
+use super::window::WindowColumn;
 use crate::view::{CubeColumn, View};
 
 /// One step over the cells of a tile.
@@ -43,11 +45,20 @@ pub(crate) struct Derived {
     pub name: String,
 }
 
+/// A column that a program starts with.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// Read, or known from the axes.
+    Cube(CubeColumn),
+    /// Computed from cells around, or along axes.
+    Window(Arc<WindowColumn>),
+}
+
 /// Which columns a tile starts with, and the steps that follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
-    /// Columns read.
-    pub columns: Vec<CubeColumn>,
+    /// Columns read or computed by windows.
+    pub columns: Vec<Input>,
     /// Columns computed along one axis; they come after those that are read.
     pub derived: Vec<Derived>,
     /// Schema of both.
@@ -68,7 +79,16 @@ pub(crate) struct Cells {
 impl Program {
     /// A program that only reads.
     pub fn read(view: &View, columns: Vec<CubeColumn>) -> Program {
-        let read_schema = view.schema(&columns);
+        Program::starting(view, columns.into_iter().map(Input::Cube).collect())
+    }
+
+    /// A program that starts with these columns and has no step yet.
+    pub fn starting(view: &View, columns: Vec<Input>) -> Program {
+        let field = |input: &Input| match input {
+            Input::Cube(column) => view.field(*column),
+            Input::Window(window) => window.field.clone(),
+        };
+        let read_schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
         Program { columns, derived: vec![], read_schema, steps: vec![] }
     }
 
@@ -81,11 +101,11 @@ impl Program {
         self.columns.len() + self.derived.len() - 1
     }
 
-    /// The axis that column `i` of what a tile starts with is a function of; `None` for a variable.
+    /// The axis that column `i` of what a tile starts with is a function of; `None` for a variable or a window.
     pub fn axis_of(&self, i: usize) -> Option<usize> {
         match self.columns.get(i) {
-            Some(CubeColumn::Axis(a)) => Some(*a),
-            Some(CubeColumn::Variable(_)) => None,
+            Some(Input::Cube(CubeColumn::Axis(a))) => Some(*a),
+            Some(_) => None,
             None => self.derived.get(i - self.columns.len()).map(|d| d.axis),
         }
     }
@@ -96,9 +116,57 @@ impl Program {
         last.unwrap_or(&self.read_schema).clone()
     }
 
-    /// Positions of the variables read, in the order of the tile's columns.
+    /// Positions of the variables read, those that windows want included, none twice.
     pub fn variables(&self) -> Vec<usize> {
-        self.columns.iter().filter_map(|c| if let CubeColumn::Variable(v) = c { Some(*v) } else { None }).collect()
+        let mut found: Vec<usize> = Vec::new();
+        for column in &self.columns {
+            let more = match column {
+                Input::Cube(CubeColumn::Variable(v)) => vec![*v],
+                Input::Cube(CubeColumn::Axis(_)) => vec![],
+                Input::Window(window) => window.below.variables(),
+            };
+            more.into_iter().for_each(|v| {
+                if !found.contains(&v) {
+                    found.push(v);
+                }
+            });
+        }
+        found
+    }
+
+    /// The windows among its columns.
+    pub fn windows(&self) -> impl Iterator<Item = &Arc<WindowColumn>> {
+        self.columns.iter().filter_map(|c| if let Input::Window(window) = c { Some(window) } else { None })
+    }
+
+    /// The box of view space that must be read to run it over `extent`.
+    pub fn input(&self, extent: &[Range<u64>]) -> Vec<Range<u64>> {
+        let mut grown = extent.to_vec();
+        for window in self.windows() {
+            let below = window.below.input(&window.input(extent));
+            grown.iter_mut().zip(below).for_each(|(g, b)| *g = g.start.min(b.start)..g.end.max(b.end));
+        }
+        grown
+    }
+
+    /// Tiles to run it by.
+    pub fn tiles(&self, view: &View) -> TileGrid {
+        let grid = TileGrid::new(view, &self.variables());
+        let mut halo = vec![0; view.axes.len()];
+        self.add_halo(&mut halo);
+        // Where some tiles may not be wanted, small ones are better.
+        halo.iter_mut().enumerate().filter(|(axis, _)| view.cuts_tiles(*axis)).for_each(|(_, h)| *h = 0);
+        grid.joined_for(&halo)
+    }
+
+    fn add_halo(&self, halo: &mut [u64]) {
+        for window in self.windows() {
+            for reach in window.hood().iter().flat_map(|h| &h.reaches) {
+                let (before, after) = reach.halo();
+                halo[reach.axis] = halo[reach.axis].saturating_add(before + after);
+            }
+            window.below.add_halo(halo);
+        }
     }
 
     /// An expression over the program's output as one over the columns read.
@@ -152,7 +220,7 @@ impl Program {
         let mut kept: Vec<usize> = masks.iter().chain(&wanted).flat_map(collect_columns).map(|c| c.index()).collect();
         kept.sort_unstable();
         kept.dedup();
-        let mut narrow = Program::read(view, kept.iter().filter_map(|&i| full.columns.get(i).copied()).collect());
+        let mut narrow = Program::starting(view, kept.iter().filter_map(|&i| full.columns.get(i).cloned()).collect());
         for derived in kept.iter().filter_map(|i| i.checked_sub(full.columns.len())).filter_map(|i| full.derived.get(i)) {
             narrow.derive(derived.clone());
         }
@@ -206,35 +274,28 @@ impl Program {
         self.steps.iter().any(|s| matches!(s, Step::Mask(_)))
     }
 
-    /// Runs the program on a tile that was read.
-    pub fn run(&self, view: &View, at: &TileRef<'_>, tile: Tile) -> Result<Cells> {
-        run_steps(&self.steps, Cells { batch: self.columns_of(view, at, tile)?, mask: None })
+    /// Runs the program over a box of view space inside of what was read.
+    pub fn run(&self, source: &Source, extent: &[Range<u64>]) -> Result<Cells> {
+        run_steps(&self.steps, Cells { batch: self.columns_of(source, extent)?, mask: None })
     }
 
-    fn columns_of(&self, view: &View, at: &TileRef<'_>, tile: Tile) -> Result<RecordBatch> {
-        let shape = at.view_extent().shape();
+    fn columns_of(&self, source: &Source, extent: &[Range<u64>]) -> Result<RecordBatch> {
+        let shape: Vec<u64> = extent.iter().map(|r| r.end - r.start).collect();
         let cells: u64 = shape.iter().product();
-        let picks = at.picks().map(UInt32Array::from);
-        let mut read = tile.columns.into_iter();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             arrays.push(match column {
-                CubeColumn::Axis(a) => {
-                    let seen = at.segments[*a].view.clone();
-                    let along = view.axes[*a].coordinates.slice(seen.start as usize, (seen.end - seen.start) as usize);
+                Input::Cube(CubeColumn::Axis(a)) => {
+                    let seen = &extent[*a];
+                    let along = source.view.axes[*a].coordinates.slice(seen.start as usize, (seen.end - seen.start) as usize);
                     broadcast(&along, &shape, *a)?
                 }
-                CubeColumn::Variable(_) => {
-                    let values = read.next().ok_or_else(|| DataFusionError::Internal("a tile lacks a column".into()))?;
-                    match &picks {
-                        Some(picks) => compute::take(&values, picks, None)?,
-                        None => values,
-                    }
-                }
+                Input::Cube(CubeColumn::Variable(v)) => source.variable(*v, extent)?,
+                Input::Window(window) => window.evaluate(source, extent)?,
             });
         }
         for derived in &self.derived {
-            let seen = at.segments[derived.axis].view.clone();
+            let seen = &extent[derived.axis];
             let along = derived.values.slice(seen.start as usize, (seen.end - seen.start) as usize);
             arrays.push(broadcast(&along, &shape, derived.axis)?);
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -15,12 +15,16 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use graticule_storage::read::{Fetched, Reader, Tile, TileMetrics, TileRequest};
+use tokio::sync::OnceCell;
 
 use super::exec::LeafPlan;
-use super::program::Cells;
+use super::program::{Cells, Program};
 use super::reduce::kernel::CellMap;
-use super::reduce::{Accumulators, Block, JointGroups, Reduction, Split, selected_rows};
+use super::reduce::{Accumulators, Block, BlockGrid, JointGroups, Reduction, Split, selected_rows};
+use super::source::{Reading, Source};
 use super::tiles::TileRef;
+use super::window::Kind;
+use super::window::along::{Along, Tables};
 
 /// Tiles in flight in one partition: one is computed while the next is fetched.
 const AHEAD: usize = 2;
@@ -29,17 +33,19 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     next: Arc<AtomicUsize>,
+    tables: Arc<OnceCell<Arc<Tables>>>,
     joined: HashSet<usize>,
 }
 
 impl Queue {
-    /// The counter that all partitions of one execution share. A partition that joins twice begins another execution.
-    pub fn join(&mut self, partition: usize) -> Arc<AtomicUsize> {
+    /// The counter that all partitions of one execution share, and what they reduce beforehand. A partition that joins twice begins another execution.
+    pub fn join(&mut self, partition: usize) -> (Arc<AtomicUsize>, Arc<OnceCell<Arc<Tables>>>) {
         if !self.joined.insert(partition) {
             self.joined = HashSet::from([partition]);
             self.next = Arc::default();
+            self.tables = Arc::default();
         }
-        self.next.clone()
+        (self.next.clone(), self.tables.clone())
     }
 }
 
@@ -81,6 +87,7 @@ struct Worker {
     plan: Arc<LeafPlan>,
     measures: Measures,
     context: Arc<TaskContext>,
+    tables: Arc<OnceCell<Arc<Tables>>>,
 }
 
 /// The stream of one partition. Dropping it cancels what is in flight.
@@ -88,12 +95,13 @@ pub(crate) fn run(
     plan: Arc<LeafPlan>,
     partition: usize,
     units: Arc<AtomicUsize>,
+    tables: Arc<OnceCell<Arc<Tables>>>,
     context: Arc<TaskContext>,
     metrics: &ExecutionPlanMetricsSet,
 ) -> Result<SendableRecordBatchStream> {
     let schema = plan.schema();
     let baseline = BaselineMetrics::new(metrics, partition);
-    let worker = Worker { measures: Measures::new(metrics, partition), plan: plan.clone(), context };
+    let worker = Worker { measures: Measures::new(metrics, partition), plan: plan.clone(), context, tables };
     let batches = match &plan.reduction {
         None => worker.cells(units),
         Some(r) if r.split == Split::Output => worker.blocks(r.clone(), units),
@@ -125,15 +133,81 @@ impl Worker {
         Ok(reservation)
     }
 
-    /// Bytes that a tile takes while it is computed: what is stored, what is decoded, and one copy.
+    fn reading(&self, tile: &TileRef<'_>) -> Reading {
+        Reading::new(&self.plan.view, &self.plan.program, tile)
+    }
+
+    /// Bytes that a tile takes while it is computed: what is stored, what is decoded, and one copy; windows take some more.
     fn tile_bytes(&self, tile: &TileRef<'_>) -> usize {
         let width: usize = self.plan.program.read_schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(16)).sum();
-        (tile.cube_extent().cells() as usize).saturating_mul(width.max(4)).saturating_mul(2)
+        let states = self.plan.program.windows().count() * 32;
+        (self.reading(tile).cube_extent().cells() as usize).saturating_mul(width.max(4) * 2 + states)
     }
 
     async fn fetch(&self, tile: &TileRef<'_>) -> Result<Fetched> {
-        let request = TileRequest { extent: tile.cube_extent(), variables: self.plan.program.variables() };
+        let request = TileRequest { extent: self.reading(tile).cube_extent(), variables: self.plan.program.variables() };
         self.plan.reader.fetch(&self.plan.view.cube, request).await.map_err(external)
+    }
+
+    /// What the program makes of a tile.
+    fn cells_of(&self, tile: &TileRef<'_>, fetched: Fetched, tables: &Arc<Tables>) -> Result<Cells> {
+        let read = self.decode(fetched)?;
+        let _timer = self.measures.compute_time.timer();
+        let (view, variables) = (self.plan.view.clone(), self.plan.program.variables());
+        let source = Source::new(view, tables.clone(), &self.reading(tile), &variables, read)?;
+        self.plan.program.run(&source, tile.view_extent().ranges())
+    }
+
+    /// The aggregates along axes that the plan looks up, computed once for all partitions.
+    async fn tables(&self) -> Result<Arc<Tables>> {
+        let work = || async {
+            let mut wanted = Vec::new();
+            add_alongs(&self.plan.program, &mut wanted);
+            let mut tables = Arc::new(Tables::default());
+            for along in wanted {
+                let (values, reservation) = self.reduced_along(along.clone(), tables.clone()).await?;
+                tables = Arc::new(tables.with(along, values, reservation));
+            }
+            Ok(tables)
+        };
+        self.tables.get_or_try_init(work).await.cloned()
+    }
+
+    /// The first pass of an aggregate along axes: all tiles into all groups. Tiles are computed side by side.
+    async fn reduced_along(&self, along: Arc<Along>, tables: Arc<Tables>) -> Result<(ArrayRef, Arc<MemoryReservation>)> {
+        let plan = LeafPlan::scan(self.plan.reader.clone(), self.plan.view.clone(), along.program.clone(), None, self.plan.partitions);
+        let worker = Worker { plan: Arc::new(plan), ..self.clone() };
+        let block = Arc::new(BlockGrid::whole(&worker.plan.tiles).block(&along.groups, &worker.plan.tiles, 0));
+        let reduction = Arc::new(along.reduction());
+        let (mut accumulators, held) = worker.begin(&reduction, &block)?;
+        let (of, from) = (block.clone(), worker.clone());
+        let mut computed = stream::iter(0..block.tiles())
+            .map(move |i| {
+                let (worker, block, tables) = (from.clone(), of.clone(), tables.clone());
+                let task = SpawnedTask::spawn(async move {
+                    let (bytes, reserved) = worker.fetch_piece(block.clone(), i).await?;
+                    let reader = worker.plan.reader.clone();
+                    let Some(bytes) = bytes else { return Ok((i, None, reserved)) };
+                    let cells = on_cpu(&reader, move || worker.cells_of(&block.tile(&worker.plan.tiles, i), bytes, &tables)).await?;
+                    Ok::<_, DataFusionError>((i, Some(cells), reserved))
+                });
+                async move { task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))? }
+            })
+            .buffered(self.plan.partitions.max(AHEAD))
+            .boxed();
+        while let Some(next) = computed.next().await {
+            let (i, Some(cells), reserved) = next? else { continue };
+            let (w, b, r) = (worker.clone(), block.clone(), reduction.clone());
+            accumulators = on_cpu(&worker.plan.reader, move || {
+                let _timer = w.measures.compute_time.timer();
+                let map = CellMap::new(&b.contributions(&r.groups, &b.tile(&w.plan.tiles, i)));
+                accumulators.update(&r.aggregates, &cells, &map)?;
+                drop(reserved);
+                Ok(accumulators)
+            })
+            .await?;
+        }
+        Ok((accumulators.into_only_final()?, Arc::new(held)))
     }
 
     fn decode(&self, fetched: Fetched) -> Result<Tile> {
@@ -180,13 +254,13 @@ impl Worker {
         }
         let reservation = self.reserve(self.tile_bytes(&tile))?;
         let fetched = self.fetch(&tile).await?;
+        let tables = self.tables().await?;
         let rows = self.context.session_config().batch_size().max(1);
         let reader = plan.reader.clone();
         let batches = on_cpu(&reader, move || {
             let tile = self.plan.tiles.tile(number);
-            let read = self.decode(fetched)?;
+            let cells = self.cells_of(&tile, fetched, &tables)?;
             let _timer = self.measures.compute_time.timer();
-            let cells = self.plan.program.run(&self.plan.view, &tile, read)?;
             match &self.plan.tensors {
                 Some(layout) => Ok(vec![layout.tile(&self.plan.view, &tile, &cells)?]),
                 None => Ok(slices(selected_rows(cells)?, rows)),
@@ -235,10 +309,10 @@ impl Worker {
                         Some(state) => state,
                         None => worker.begin(&reduction, &block)?,
                     };
-                    let (w, r, b) = (worker.clone(), reduction.clone(), block.clone());
+                    let (w, r, b, tables) = (worker.clone(), reduction.clone(), block.clone(), worker.tables().await?);
                     let (accumulators, done) = on_cpu(&worker.plan.reader, move || {
                         if let Some((i, (bytes, reserved))) = piece {
-                            w.reduce_tile(&r, &b, i, bytes, None, &mut accumulators)?;
+                            w.reduce_tile(&r, &b, i, (bytes, &tables), None, &mut accumulators)?;
                             drop(reserved);
                         }
                         if !last {
@@ -281,9 +355,9 @@ impl Worker {
                 .boxed();
             while let Some(next) = fetched.next().await {
                 let (i, (bytes, reserved)) = next?;
-                let (w, r, b) = (self.clone(), reduction.clone(), block.clone());
+                let (w, r, b, tables) = (self.clone(), reduction.clone(), block.clone(), self.tables().await?);
                 (accumulators, joint) = on_cpu(&self.plan.reader, move || {
-                    w.reduce_tile(&r, &b, i, bytes, joint.as_mut(), &mut accumulators)?;
+                    w.reduce_tile(&r, &b, i, (bytes, &tables), joint.as_mut(), &mut accumulators)?;
                     drop(reserved);
                     Ok((accumulators, joint))
                 })
@@ -335,15 +409,14 @@ impl Worker {
         reduction: &Reduction,
         block: &Block,
         i: usize,
-        fetched: Option<Fetched>,
+        (fetched, tables): (Option<Fetched>, &Arc<Tables>),
         joint: Option<&mut JointGroups>,
         into: &mut Accumulators,
     ) -> Result<()> {
         let Some(fetched) = fetched else { return Ok(()) };
         let tile = block.tile(&self.plan.tiles, i);
-        let read = self.decode(fetched)?;
+        let cells = self.cells_of(&tile, fetched, tables)?;
         let _timer = self.measures.compute_time.timer();
-        let cells = self.plan.program.run(&self.plan.view, &tile, read)?;
         let mut contributions = block.contributions(&reduction.groups, &tile);
         if let Some(joint) = joint {
             let view: Vec<_> = tile.segments.iter().map(|s| s.view.clone()).collect();
@@ -358,6 +431,21 @@ impl Worker {
         match &self.plan.tensors {
             Some(layout) => layout.block(reduction, block, &cells),
             None => Ok(slices(selected_rows(cells)?, rows)),
+        }
+    }
+}
+
+/// The aggregates along axes that a program wants, those that others are computed from first.
+fn add_alongs(program: &Program, found: &mut Vec<Arc<Along>>) {
+    for window in program.windows() {
+        match &window.kind {
+            Kind::Along(along) => {
+                add_alongs(&along.program, found);
+                if !found.iter().any(|known| Arc::ptr_eq(known, along)) {
+                    found.push(along.clone());
+                }
+            }
+            _ => add_alongs(&window.below, found),
         }
     }
 }

@@ -32,6 +32,26 @@ pub(crate) struct TileGrid {
     pub segments: Vec<Vec<Segment>>,
 }
 
+impl Segment {
+    /// A part of an axis that no tile grid made: read for what lies around a tile.
+    pub fn of(axis: &AxisView, view: Range<u64>) -> Segment {
+        let mut positions: Vec<Range<u64>> = Vec::new();
+        let mut seen = 0u64;
+        for run in axis.runs.iter() {
+            let (first, last) = (view.start.max(seen), view.end.min(seen + (run.end - run.start)));
+            if first < last {
+                positions.push(run.start + (first - seen)..run.start + (last - seen));
+            }
+            seen += run.end - run.start;
+        }
+        let start = positions.iter().map(|r| r.start).min().unwrap_or(0);
+        let end = positions.iter().map(|r| r.end).max().unwrap_or(0);
+        let in_order = positions.iter().cloned().flatten().eq(start..end);
+        let picks = (!in_order).then(|| positions.iter().cloned().flatten().map(|p| (p - start) as u32).collect());
+        Segment { view, cube: start..end, picks, cost: end - start }
+    }
+}
+
 impl TileGrid {
     /// Tiles for reading these variables (positions in the cube).
     pub fn new(view: &View, variables: &[usize]) -> TileGrid {
@@ -52,6 +72,21 @@ impl TileGrid {
         let cut = list.len() > segments[axis].len();
         segments[axis] = list;
         cut.then_some(TileGrid { segments })
+    }
+
+    /// The same tiles, joined along each axis until they are some times as long as what is read around them (`halo`, cells
+    /// along each axis), while they stay below four times [`TILE_CELLS`].
+    pub fn joined_for(self, halo: &[u64]) -> TileGrid {
+        let mut segments = self.segments;
+        for d in (0..segments.len()).filter(|&d| halo.get(d).is_some_and(|&h| h > 0)) {
+            let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
+            let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
+            let enough = halo[d].saturating_mul(4);
+            segments[d] = joined(std::mem::take(&mut segments[d]), |last, next| {
+                last.view.end - last.view.start < enough && (last.cost + next.cost).saturating_mul(others) <= 4 * TILE_CELLS
+            });
+        }
+        TileGrid { segments }
     }
 
     /// Number of tiles.
@@ -178,25 +213,26 @@ fn join_small(mut segments: Vec<Vec<Segment>>, apart: &[bool]) -> Vec<Vec<Segmen
     let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
     for d in (0..segments.len()).rev().filter(|&d| !apart.get(d).copied().unwrap_or(false)) {
         let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
-        let mut joined: Vec<Segment> = Vec::with_capacity(segments[d].len());
-        for s in std::mem::take(&mut segments[d]) {
-            match joined.last_mut() {
-                Some(last)
-                    if last.picks.is_none()
-                        && s.picks.is_none()
-                        && last.cube.end == s.cube.start
-                        && (last.cost + s.cost).saturating_mul(others) <= TILE_CELLS =>
-                {
-                    last.cube.end = s.cube.end;
-                    last.view.end = s.view.end;
-                    last.cost += s.cost;
-                }
-                _ => joined.push(s),
-            }
-        }
-        segments[d] = joined;
+        let list = std::mem::take(&mut segments[d]);
+        segments[d] = joined(list, |last, next| (last.cost + next.cost).saturating_mul(others) <= TILE_CELLS);
     }
     segments
+}
+
+/// Joins neighbouring segments that follow each other in the cube, where `may` allows it.
+fn joined(list: Vec<Segment>, may: impl Fn(&Segment, &Segment) -> bool) -> Vec<Segment> {
+    let mut joined: Vec<Segment> = Vec::with_capacity(list.len());
+    for s in list {
+        match joined.last_mut() {
+            Some(last) if last.picks.is_none() && s.picks.is_none() && last.cube.end == s.cube.start && may(last, &s) => {
+                last.cube.end = s.cube.end;
+                last.view.end = s.view.end;
+                last.cost += s.cost;
+            }
+            _ => joined.push(s),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]

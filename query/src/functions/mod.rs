@@ -1,20 +1,27 @@
 //! The functions that the dialect adds to DataFusion's own. `session.rs` registers what this lists.
 
 pub(crate) mod aggregate;
+pub mod around;
 pub mod calendar;
 pub(crate) mod coarsen;
 pub(crate) mod model_time;
+pub(crate) mod neighbourhood;
 mod width_bucket;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 
 pub(crate) use aggregate::aggregate_functions;
 
 /// All scalar functions of the dialect.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let mut functions = calendar::functions();
+    let mut functions = [calendar::functions(), around::scalar_functions()].concat();
     functions.extend([coarsen::function(), width_bucket::function()]);
     functions
+}
+
+/// All window functions of the dialect.
+pub fn window_functions() -> Vec<Arc<WindowUDF>> {
+    around::window_functions()
 }

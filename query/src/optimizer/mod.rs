@@ -4,6 +4,7 @@
 
 mod absorb;
 mod reduce;
+mod window;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use datafusion::config::ConfigExtension;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 pub(crate) use reduce::why_not_dense;
+pub(crate) use window::why_not_dense as why_window_not_dense;
 
 extensions_options! {
     /// Settings of ours, `SET graticule.dense = false`.
@@ -30,5 +32,5 @@ impl ConfigExtension for DenseOptions {
 
 /// Our rules, in the order in which they run.
 pub(crate) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    vec![Arc::new(absorb::AbsorbCellwise), Arc::new(reduce::DenseAggregate)]
+    vec![Arc::new(absorb::AbsorbCellwise), Arc::new(window::DenseWindow), Arc::new(reduce::DenseAggregate)]
 }

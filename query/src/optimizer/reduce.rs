@@ -20,7 +20,7 @@ use super::DenseOptions;
 use super::absorb::absorb;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
-use crate::dense::program::{Derived, Program};
+use crate::dense::program::{Derived, Input, Program};
 use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, JointKey, Reduction, Split};
 use crate::dense::tiles::TileGrid;
 use crate::view::{CubeColumn, View};
@@ -125,7 +125,7 @@ fn small_blocks(
     cell_bytes: usize,
     limit: usize,
 ) -> Result<(TileGrid, BlockGrid), String> {
-    let mut tiles = TileGrid::new(&plan.view, &program.variables());
+    let mut tiles = program.tiles(&plan.view);
     let mut blocks = BlockGrid::new(groups, &tiles);
     let cuts = plan.view.cube.cuts(&program.variables());
     let mut axes: Vec<usize> = groups.keys.iter().map(|k| k.axis).collect();
@@ -203,7 +203,7 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
         let (tiles, blocks) = small_blocks(plan, &program, &groups, cell_bytes, limit)?;
         (Split::Output, tiles, blocks)
     } else {
-        let tiles = TileGrid::new(&plan.view, &program.variables());
+        let tiles = program.tiles(&plan.view);
         let blocks = match split {
             Split::Input => BlockGrid::whole(&tiles),
             Split::Output => BlockGrid::new(&groups, &tiles),
@@ -216,7 +216,7 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
 }
 
 /// The axis that `expr`, over the columns read, is a function of, and its values along it; else what it depends on.
-fn along_axis(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, ArrayRef), String> {
+pub(super) fn along_axis(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, ArrayRef), String> {
     let mut axis = None;
     for column in collect_columns(expr) {
         match (program.axis_of(column.index()), axis) {
@@ -232,7 +232,7 @@ fn along_axis(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>) -> R
 }
 
 /// The key that `expr`, over the columns read, is; an error when it is not a function of exactly one axis.
-fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: &str) -> Result<AxisKey, String> {
+pub(super) fn axis_key(view: &View, program: &Program, expr: &Arc<dyn PhysicalExpr>, name: &str) -> Result<AxisKey, String> {
     let (axis, values) = along_axis(view, program, expr).map_err(|why| format!("the group key {name} {why}"))?;
     AxisKey::new(axis, expr.downcast_ref::<Column>().is_some(), values).map_err(|e| e.to_string())
 }
@@ -252,7 +252,9 @@ fn joint_key(plan: &LeafPlan, keys: &[Key<'_>]) -> Result<Option<JointKey>, Stri
         }
         for column in columns {
             match plan.program.columns.get(column.index()) {
-                Some(CubeColumn::Variable(v)) => axes.extend(&cube.variables[*v].axes),
+                Some(Input::Cube(CubeColumn::Variable(v))) => axes.extend(&cube.variables[*v].axes),
+                // What a window makes differs from cell to cell.
+                Some(Input::Window(_)) => axes.extend(0..plan.view.axes.len()),
                 _ => axes.extend(plan.program.axis_of(column.index())),
             }
         }
@@ -276,7 +278,12 @@ fn joint_key(plan: &LeafPlan, keys: &[Key<'_>]) -> Result<Option<JointKey>, Stri
 }
 
 /// The program that reads only what masks, joint keys and aggregates need; their expressions are rewritten to it.
-fn narrowed(view: &View, program: &Program, aggregates: &mut [Aggregate], joint: Option<&mut JointKey>) -> Result<Program, String> {
+pub(super) fn narrowed(
+    view: &View,
+    program: &Program,
+    aggregates: &mut [Aggregate],
+    joint: Option<&mut JointKey>,
+) -> Result<Program, String> {
     let failed = |e: DataFusionError| e.to_string();
     let mut full = program.clone();
     let mut wanted = Vec::new();

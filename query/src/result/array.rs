@@ -19,7 +19,7 @@ use super::scatter::ScatterExec;
 use crate::bind::calendars::rewritten;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
-use crate::dense::program::Step;
+use crate::dense::program::{Input, Step};
 use crate::dense::reduce::{AxisKey, Split};
 use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
 use crate::view::{CubeColumn, View};
@@ -99,15 +99,21 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), *i));
         let lowered = plan.program.lower(&column)?;
         // A variable that stands for itself keeps its own dimensions; anything computed has all of them.
-        let own = match lowered.downcast_ref::<Column>().map(|c| plan.program.columns[c.index()]) {
-            Some(CubeColumn::Variable(v)) if !plan.program.masks() => {
-                let variable = &plan.view.cube.variables[v];
+        let input = lowered.downcast_ref::<Column>().map(|c| &plan.program.columns[c.index()]);
+        let field = match input {
+            // A window knows the units of what it makes.
+            Some(Input::Window(window)) => field.as_ref().clone().with_metadata(window.field.metadata().clone()),
+            _ => field.as_ref().clone(),
+        };
+        let own = match input {
+            Some(Input::Cube(CubeColumn::Variable(v))) if !plan.program.masks() => {
+                let variable = &plan.view.cube.variables[*v];
                 (0..axes.len()).filter(|&d| variable.axes.contains(&axes[d])).collect()
             }
             _ => (0..axes.len()).collect::<Vec<_>>(),
         };
         let dims: Vec<String> = own.iter().map(|&d| names[d].clone()).collect();
-        fields.push(tensor_field(field, &dims, false));
+        fields.push(tensor_field(&field, &dims, false));
         columns.push(TensorColumn { column: exprs.len(), dims: own, zero_when_absent: false });
         exprs.push(lowered);
     }

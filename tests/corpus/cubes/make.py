@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """Makes the small cubes that the black-box tests query, and the truth about them by xarray.
 
-    python make.py          # needs numpy, netCDF4, xarray; rewrites *.nc and truth.json beside it
+    python make.py          # needs numpy, netCDF4, xarray, pandas, scipy; rewrites *.nc and truth.json beside it
+    python make.py truth    # truth.json only
 
 weather_2020MM.nc (three files, one cube `weather`): six-hourly t2m (int16 packed, with missing cells), tp (float32, with
 NaN), lsm (latitude, longitude; int8), over time, a falling latitude and a 0..360 longitude. Chunks do not divide the
 shapes, and the files' chunks differ, so that every kind of edge is met.
 """
 import json
+import sys
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+import pandas as pd
 import xarray as xr
+from scipy import ndimage
 
 HERE = Path(__file__).resolve().parent
 RNG = np.random.default_rng(20200101)
@@ -71,9 +75,60 @@ def slope(t):
     return ((x - x.mean("time")) * (y - y.mean("time"))).sum("time") / ((x - x.mean("time")) ** 2).sum("time")
 
 
+def focal(t, weights, modes=("constant", "constant")):
+    """Sums of weighted neighbours along latitude and longitude, and how many neighbours are not missing; one mode an axis."""
+    v, n = np.nan_to_num(t.values), t.notnull().values.astype("f8")
+    ones = np.ones(weights.shape)
+    pad = [(w // 2, w // 2) for w in weights.shape]
+    how = {"constant": "constant", "nearest": "edge", "wrap": "wrap"}
+
+    def grown(a):
+        for axis, (width, mode) in enumerate(zip(pad, modes), 1):
+            a = np.pad(a, [width if i == axis else (0, 0) for i in range(3)], how[mode])
+        return a
+
+    inner = (slice(None),) + tuple(slice(lo, -hi or None) for lo, hi in pad)
+    sums = np.stack([ndimage.convolve(x, weights, mode="constant") for x in grown(v)])[inner]
+    counts = np.stack([ndimage.convolve(x, ones, mode="constant") for x in grown(n)])[inner]
+    return sums, np.rint(counts)
+
+
+def windows(ds):
+    """Windows, neighbourhoods, and aggregates along axes, by xarray, pandas and scipy."""
+    t, tp = ds.t2m.astype("f8"), ds.tp.astype("f8")
+    flat = pd.DataFrame(t.values.reshape(len(t.time), -1), index=t.time.values)
+    square, few = np.ones((3, 3)), t.isel(time=slice(0, 24))
+    s, n = focal(few, square)
+    clamped, clamped_n = focal(few, square, ("nearest", "nearest"))
+    wrapped, wrapped_n = focal(few, np.ones((1, 5)), ("constant", "wrap"))
+    with np.errstate(all="ignore"):
+        inside = np.where(n > 0, s / n, np.nan)
+        edged = inside.copy()
+        edged[:, [0, -1]], edged[:, :, [0, -1]] = np.nan, np.nan
+        clamped, wrapped = clamped / clamped_n, wrapped / wrapped_n
+    kernel = np.array([[1.0, 2, 0], [0, -4, 3], [0.5, 0, 1]])
+    weighted, weighted_n = focal(few, kernel)
+    highest = ndimage.maximum_filter(few.fillna(-np.inf).values, size=(1, 5, 3), mode="constant", cval=-np.inf)
+    seen = tp.notnull().cumsum("time") > 0
+    return {
+        "anomaly": t.groupby("time.month") - t.groupby("time.month").mean(),
+        "along longitude": t.max("longitude").broadcast_like(t),
+        "rolling mean": t.rolling(time=7, min_periods=1).mean(),
+        "rolling deviation": t.rolling(time=9, min_periods=1).std(ddof=1),
+        "three days around": flat.rolling("6D", center=True, closed="both", min_periods=1).mean(),
+        "running sum": tp.cumsum("time").where(seen),
+        "focal mean": inside,
+        "focal mean, edges missing": edged,
+        "focal mean, edges repeated": clamped,
+        "focal mean, around the globe": wrapped,
+        "focal maximum": np.where(np.isfinite(highest), highest, np.nan),
+        "weighted neighbours": np.where(weighted_n > 0, weighted, np.nan),
+    }
+
+
 def main():
     hour = 0
-    for stamp, days, chunk in MONTHS:
+    for stamp, days, chunk in MONTHS if "truth" not in sys.argv else ():
         write(f"weather_{stamp}.nc", hour, days, chunk)
         hour += days * 24
     ds = xr.open_mfdataset(sorted(HERE.glob("weather_*.nc")), data_vars="minimal", coords="minimal", compat="override").load()
@@ -113,6 +168,7 @@ def main():
         "land and sea by month": stats(np.concatenate([g.groupby(ds.lsm).mean(...).values for _, g in t.groupby("time.month")])),
         "different values": stats(xr.apply_ufunc(lambda a: np.unique(a[~np.isnan(a)]).size, np.floor(t / 5), input_core_dims=[["time"]], vectorize=True)),
     }
+    truth |= {name: stats(a) for name, a in windows(ds).items()}
     (HERE / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
 
 

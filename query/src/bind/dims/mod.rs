@@ -1,6 +1,7 @@
 //! `DIMS` and `DIMS EXCEPT (...)`: the calls `dims()` and `dims_except('time')` that the grammar makes of them become
 //! axis columns, before planning. What counts as an axis of which relation is in `carried.rs`.
 
+mod around;
 mod carried;
 #[cfg(test)]
 mod tests;
@@ -228,6 +229,7 @@ impl Expander<'_> {
         };
         let mut left_out = vec![];
         for name in arguments(call).iter().filter_map(argument) {
+            let at = if name.span().start.line > 0 { name.span() } else { expr.span() };
             let name = match name {
                 Expr::Identifier(ident) => normalised(ident),
                 other => match text(other) {
@@ -240,7 +242,8 @@ impl Expander<'_> {
                 Some(known) => left_out.push(known.to_owned()),
                 None => {
                     let suggestion = did_you_mean(&name, known());
-                    return fail(format!("there is no axis `{name}` here{suggestion} (axes: {})", scope.all_names.join(", ")));
+                    let message = format!("there is no axis `{name}` here{suggestion} (axes: {})", scope.all_names.join(", "));
+                    return Err(QueryError::user(message).at(at));
                 }
             }
         }
@@ -320,6 +323,9 @@ impl Expander<'_> {
 
     fn expand_window(&mut self, window: &mut WindowSpec) -> Result<(), QueryError> {
         self.expand_list(&mut window.partition_by)?;
+        if window.order_by.iter().any(|key| around::reach_of(&key.expr).is_some()) {
+            return self.expand_around(window);
+        }
         self.expand_order(&mut window.order_by)
     }
 }

@@ -214,7 +214,7 @@ fn mistakes_are_named() {
         (
             "SELECT avg(t2m) FROM era5\nGROUP BY dims_except('tme')",
             "there is no axis `tme` here; did you mean `time`? (axes: time, lat, lon)",
-            (2, 10),
+            (2, 22),
         ),
         ("SELECT dims() FROM parcels", "DIMS stands for the axes of the cubes in the FROM clause, and there is no cube in it", (1, 8)),
         (

@@ -24,7 +24,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 
-pub(crate) use accumulate::Aggregate;
+pub(crate) use accumulate::{Aggregate, Function};
 pub(crate) use blocks::{Block, BlockGrid};
 pub(crate) use joint::{JointGroups, JointKey};
 pub(crate) use keys::{AxisKey, GroupSpace};

@@ -52,6 +52,14 @@ impl Accumulators {
         }
     }
 
+    /// The value of every group, of the first aggregate.
+    pub fn into_only_final(self) -> Result<ArrayRef> {
+        match self.columns.into_iter().next() {
+            Some(column) => column.into_final(),
+            None => internal_err!("a reduction without an aggregate"),
+        }
+    }
+
     /// The groups that have a cell, where that was noted.
     pub fn present(&self) -> Option<BooleanBuffer> {
         self.seen.as_ref().map(|seen| BooleanBuffer::collect_bool(seen.len(), |i| seen[i]))
