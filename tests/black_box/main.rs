@@ -1,9 +1,11 @@
 //! One test binary for the whole: every file here is a runner of about a hundred lines, the cases are data.
 
+mod conformance;
 mod conventions;
 mod dense;
 mod engine;
 mod mosaic;
+mod mutation;
 mod slt;
 mod tidy;
 mod truth;
