@@ -38,7 +38,8 @@ const ON_PURPOSE: &[(&str, &str)] = &[
 const DEFAULT_FILL: &str = "the default fill value of 8-bit types is legal data";
 const CONVENTIONS: &str = "h5py gives stored numbers; here packing and fill values are applied";
 const PHANTOM: &str = "a dimension of netCDF-4 that is no variable";
-const CHROMA: &str = "the oracle's libjpeg (IJG 9) spreads subsampled chroma otherwise than libjpeg-turbo; storage's tests compare with that";
+const CHROMA: &str =
+    "the oracle's libjpeg (IJG 9) spreads subsampled chroma otherwise than libjpeg-turbo; storage's tests compare with that";
 
 /// At most this part of all arrays may be refused.
 const REFUSED: f64 = 0.03;
@@ -172,7 +173,10 @@ async fn examine(public: &Path, oracle: &Value) -> Vec<(String, Verdict)> {
 
 async fn compare(objects: &Objects, file: &str, path: &str, got: &Value, readings: &[Reading]) -> Verdict {
     if !readings.iter().any(|r| same_statistics(got, r)) {
-        return Verdict::Different(format!("shape {} {}, statistics {}, want {}", got["shape"], got["dtype"], got["stats"], readings[0].stats));
+        return Verdict::Different(format!(
+            "shape {} {}, statistics {}, want {}",
+            got["shape"], got["dtype"], got["stats"], readings[0].stats
+        ));
     }
     // Instants are written as texts here and as numbers there; their statistics were compared.
     if got["decoded_dtype"].as_str().is_some_and(|t| t.starts_with("datetime")) {
