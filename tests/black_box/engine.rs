@@ -1,6 +1,6 @@
 //! An engine over the cubes of `corpus/cubes`, in process, and what the runners ask of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -14,7 +14,8 @@ use graticule_storage::read::{ReadSettings, Reader};
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Not `tests/..`: that path would lie in `tests`.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// An engine that knows no cube yet.

@@ -385,7 +385,7 @@ impl Worker {
         let sparse = gaps && reduction.keys() > 0;
         let mut accumulators = Accumulators::new(&reduction.aggregates, groups, sparse)?;
         if ranked > 0 {
-            accumulators.expect(&cells);
+            accumulators.prepare(&cells);
         }
         Ok((accumulators, held))
     }

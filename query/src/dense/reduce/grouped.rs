@@ -19,7 +19,7 @@ pub(crate) trait Grouped: Debug + Send + Sync {
     fn resize(&mut self, groups: usize);
 
     /// Says how many cells each group can have at most, before any is added, where that is known.
-    fn expect(&mut self, _cells: &[usize]) {}
+    fn prepare(&mut self, _cells: &[usize]) {}
 
     /// Adds the chosen cells (all when there is no mask); chosen cells have no NULL in any of `values`.
     fn update(&mut self, map: &CellMap, values: &[ArrayRef], chosen: Option<&BooleanBuffer>) -> Result<()>;

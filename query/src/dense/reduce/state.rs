@@ -44,10 +44,10 @@ impl Accumulators {
     }
 
     /// Says how many cells each group can have at most, before any is added.
-    pub fn expect(&mut self, cells: &[usize]) {
+    pub fn prepare(&mut self, cells: &[usize]) {
         for column in &mut self.columns {
             if let Column::Grouped(state) = column {
-                state.expect(cells);
+                state.prepare(cells);
             }
         }
     }

@@ -223,7 +223,7 @@ where
         }
     }
 
-    fn expect(&mut self, cells: &[usize]) {
+    fn prepare(&mut self, cells: &[usize]) {
         let starts = cells.iter().scan(0, |next, &n| Some(std::mem::replace(next, *next + n))).collect();
         self.store = Store::Flat(starts, vec![0; cells.len()], vec![Default::default(); cells.iter().sum()]);
     }
