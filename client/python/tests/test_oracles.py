@@ -23,6 +23,10 @@ EXCEPT = {
     ("netcdf4/alldatatypes.nc", "/ubyte_var"),
     ("netcdf4/alldatatypes.nc", "/byte_var"),
     ("netcdf4/alldatatypes.nc", "/byte_unsigned_false_var"),
+    # The oracle's libjpeg (IJG 9) spreads subsampled chroma otherwise than libjpeg-turbo, with which storage's tests compare.
+    *((f"tiff/{file}", f"/band_{n}") for n in (1, 2, 3) for file in (
+        "be_cog.tiff", "cogeo.tif", "goes.tif", "image_geos.tif", "cog_hirise_mars.tif", "rgbsmall_JPEG_ycbcr.tif", "tiled-jpeg-ycbcr.tif",
+    )),
     # GDAL makes RGBA of CMYK; a cube holds the samples as stored.
     *(("tiff/rgbsmall_cmyk.tif", f"/band_{n}") for n in (1, 2, 3, 4)),
 }
@@ -96,7 +100,7 @@ def test_values_of_independent_readers(server, path):
         cells = math.prod(whole.sizes.values())
         for variable, lazy in whole.data_vars.items():
             right = wanted.get("/" + str(variable).replace(".", "/"))
-            if right is None or lazy.dtype.kind not in "iuf" or (oracle["file"], "/" + str(variable)) in EXCEPT:
+            if right is None or lazy.dtype.kind not in "iuf" or (oracle["file"], "/" + str(variable).replace(".", "/")) in EXCEPT:
                 continue
             right = [r for r in right if list(r["shape"]) == list(lazy.shape) or not r["shape"]]
             assert right, f"{name}.{variable}: shape {lazy.shape}"
