@@ -200,7 +200,12 @@ async fn stopping_lets_running_queries_end_and_takes_no_new_ones() {
     let mut count = running.next().await.unwrap().unwrap().num_rows();
     server.stop.take().unwrap().send(()).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(client.sql("SELECT 1").await.is_err(), "a new query was taken");
+    // Of a connection of its own: nothing comes between the running query and its answer.
+    let taken = match Client::connect(&server.url).await {
+        Ok(mut other) => other.sql("SELECT 1").await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!taken, "a new query was taken");
     while let Some(batch) = running.next().await {
         count += batch.unwrap().num_rows();
     }
