@@ -8,13 +8,15 @@ from typing import Any, Mapping
 import numpy as np
 import xarray as xr
 
-from .layout import Axis, Layout, Variable
+from .layout import Axis, Bounds, Layout, Variable
 
 #: Attributes that decoding used up. xarray moves the same ones.
 _DECODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "coordinates")
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 #: The attribute that holds a CRS, and the coordinate that carries it where the files name no grid mapping; both as rioxarray has them.
 SPATIAL_REF = "spatial_ref"
+#: The dimension of the two bounds of a cell.
+BOUNDS = "bnds"
 
 
 def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
@@ -23,6 +25,9 @@ def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
     for axis in layout.axes:
         if axis.coordinates is not None:
             coords[axis.name] = coordinate(axis)
+        if axis.bounds is not None and axis.bounds.name not in data:
+            taken = any(a.name == BOUNDS and a.size != 2 for a in layout.axes)
+            coords[axis.bounds.name] = bounds(axis, axis.bounds, f"{axis.name}_{BOUNDS}" if taken else BOUNDS)
     for scalar in layout.scalars:
         attributes, encoding = split(scalar.attributes)
         if isinstance(scalar.value, np.datetime64):
@@ -42,7 +47,8 @@ def build(layout: Layout, data: Mapping[str, Any]) -> xr.Dataset:
             _move_time(attributes, encoding, None)
         if layout.crs is not None and "grid_mapping" not in attributes:
             encoding["grid_mapping"] = SPATIAL_REF
-        variables[variable.name] = xr.Variable(variable.dims, data[variable.name], attributes, encoding)
+        one = xr.Variable(variable.dims, data[variable.name], attributes, encoding)
+        variables[variable.name] = _model_time(variable.name, one) if _is_time(one) else one
     # What a `coordinates` attribute names is a coordinate, as xarray has it.
     said = [v.attributes.get("coordinates", "") for v in layout.variables] + [layout.attributes.get("coordinates", "")]
     for name in {word for text in said if isinstance(text, str) for word in text.split()} & set(variables):
@@ -62,6 +68,21 @@ def coordinate(axis: Axis) -> xr.Variable:
         attributes.setdefault("calendar", axis.calendar)
         return _model_time(axis.name, xr.Variable((axis.name,), axis.coordinates, attributes, encoding))
     return xr.Variable((axis.name,), axis.coordinates, attributes, encoding)
+
+
+def bounds(axis: Axis, of: Bounds, dimension: str) -> xr.Variable:
+    """The bounds of an axis's cells, as xarray reads them: a variable along the axis and a dimension of two, in the axis's calendar."""
+    counts = xr.Variable((axis.name, dimension), of.values)
+    if axis.calendar is None or of.values.dtype.kind == "M":
+        return counts
+    counts.attrs.update(units=axis.units, calendar=axis.calendar)
+    return _model_time(of.name, counts)
+
+
+def _is_time(variable: xr.Variable) -> bool:
+    """True for numbers whose units count from an instant: times of a calendar that only models have."""
+    units = variable.attrs.get("units")
+    return variable.dtype.kind in "iuf" and isinstance(units, str) and " since " in units and "calendar" in variable.attrs
 
 
 def _model_time(name: str, counts: xr.Variable) -> xr.Variable:

@@ -39,6 +39,15 @@ class Axis:
     role: str | None
     attributes: dict[str, Any]
     coordinates: np.ndarray[Any, Any] | None
+    bounds: Bounds | None = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Lower and upper bound of each cell of an axis, [cells, 2], under the name of the files' bounds variable."""
+
+    name: str
+    values: np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,21 @@ def _axis(described: dict[str, Any]) -> Axis:
         role=described.get("role"),
         attributes=dict(described.get("attributes") or {}),
         coordinates=_coordinates(described.get("coordinates"), size, dtype),
+        bounds=_bounds(described.get("bounds"), size),
     )
+
+
+def _bounds(described: dict[str, Any] | None, size: int) -> Bounds | None:
+    if described is None:
+        return None
+    dtype = _dtype(described.get("dtype"))
+    if "edges" in described:
+        edges = _coordinates(described["edges"], size + 1, dtype)
+        values = None if edges is None else np.stack([edges[:-1], edges[1:]], axis=1)
+    else:
+        pairs = _coordinates(described["pairs"], 2 * size, dtype)
+        values = None if pairs is None else pairs.reshape(size, 2)
+    return None if values is None else Bounds(described["name"], values)
 
 
 def _dtype(name: str | None) -> np.dtype[Any] | None:

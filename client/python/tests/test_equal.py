@@ -138,5 +138,11 @@ def test_array_answers(db, files):
     other = want.t2m.sel(time="2023-01-02T12:00", lat=slice(60, 40))
     np.testing.assert_allclose(at.t2m.values, other.values, rtol=1e-6)
     assert at.time.values == other.time.values and at.t2m.attrs["units"] == "K"
+    coarse = db.array("SELECT avg(t2m) AS t FROM era5 GROUP BY time, coarsen(lat, 4), coarsen(lon, 5)")
+    blocks = want.t2m.astype("f8").coarsen(lat=4, lon=5, boundary="trim").mean()
+    full = dict(lat=slice(0, blocks.sizes["lat"]), lon=slice(0, blocks.sizes["lon"]))
+    np.testing.assert_allclose(coarse.t.isel(full).values, blocks.values, rtol=1e-6)
+    # an axis that falls stays falling
+    np.testing.assert_allclose(coarse.lat.values[full["lat"]], blocks.lat.values)
     daily = db.array("SELECT max(tp) AS m FROM era5 GROUP BY date_trunc('day', time), lat, lon")
     np.testing.assert_allclose(daily.m.values, want.tp.resample(time="1D").max().values)

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
@@ -11,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::DenseOptions;
+use super::rewrite;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::Step;
@@ -23,16 +22,7 @@ pub(super) struct AbsorbCellwise;
 
 impl PhysicalOptimizerRule for AbsorbCellwise {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense) {
-            return Ok(plan);
-        }
-        plan.transform_up(|node| {
-            Ok(match absorb(&node) {
-                Some(leaf) => Transformed::yes(leaf),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
+        rewrite(plan, config, |_| None)
     }
 
     fn name(&self) -> &str {

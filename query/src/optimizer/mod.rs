@@ -9,8 +9,11 @@ mod window;
 use std::sync::Arc;
 
 use datafusion::common::extensions_options;
-use datafusion::config::ConfigExtension;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::{ConfigExtension, ConfigOptions};
+use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use reduce::why_not_dense;
 pub(crate) use window::why_not_dense as why_window_not_dense;
@@ -28,6 +31,25 @@ extensions_options! {
 
 impl ConfigExtension for DenseOptions {
     const PREFIX: &'static str = "graticule";
+}
+
+/// Rewrites a plan from its leaves up: a node for which `dense` finds a form inside the leaf below becomes that leaf, and
+/// projections and filters above such a leaf become steps of its program. Nothing while dense plans are off.
+fn rewrite(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+    dense: impl Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense) {
+        return Ok(plan);
+    }
+    plan.transform_up(|node| {
+        Ok(match dense(&node).or_else(|| absorb::absorb(&node)) {
+            Some(leaf) => Transformed::yes(leaf),
+            None => Transformed::no(node),
+        })
+    })
+    .data()
 }
 
 /// Our rules, in the order in which they run.

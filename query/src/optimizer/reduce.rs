@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -17,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::DenseOptions;
-use super::absorb::absorb;
+use super::rewrite;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Derived, Input, Program};
@@ -34,22 +33,7 @@ pub(super) struct DenseAggregate;
 
 impl PhysicalOptimizerRule for DenseAggregate {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense) {
-            return Ok(plan);
-        }
-        plan.transform_up(|node| {
-            if let Some(aggregate) = node.downcast_ref::<AggregateExec>()
-                && let Ok(leaf) = dense(aggregate, config)
-            {
-                return Ok(Transformed::yes(leaf));
-            }
-            // Projections and filters above a reduction that is now a leaf.
-            Ok(match absorb(&node) {
-                Some(leaf) => Transformed::yes(leaf),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
+        rewrite(plan, config, |node| dense(node.downcast_ref::<AggregateExec>()?, config).ok())
     }
 
     fn name(&self) -> &str {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
@@ -20,8 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
 
 use super::DenseOptions;
-use super::absorb::absorb;
 use super::reduce::{along_axis, axis_key, narrowed};
+use super::rewrite;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Input, Program, Step};
@@ -41,18 +40,10 @@ pub(super) struct DenseWindow;
 
 impl PhysicalOptimizerRule for DenseWindow {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if config.extensions.get::<DenseOptions>().is_some_and(|o| !o.dense) {
-            return Ok(plan);
-        }
-        plan.transform_up(|node| {
-            let window = windows_of(&node).and_then(|(exprs, input)| dense(exprs, input, &node, config).ok());
-            // Projections and filters above a window that is now a part of the leaf.
-            Ok(match window.or_else(|| absorb(&node)) {
-                Some(leaf) => Transformed::yes(leaf),
-                None => Transformed::no(node),
-            })
+        rewrite(plan, config, |node| {
+            let (exprs, input) = windows_of(node)?;
+            dense(exprs, input, node, config).ok()
         })
-        .data()
     }
 
     fn name(&self) -> &str {

@@ -79,15 +79,7 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
     if axes.iter().zip(dimensions).any(|(&a, d)| a != d.axis || d.function.is_some()) || axes.len() != dimensions.len() {
         return Ok(None);
     }
-    let result_axes: Vec<ResultAxis> = axes
-        .iter()
-        .zip(dimensions)
-        .map(|(&a, d)| ResultAxis {
-            name: d.name.clone(),
-            coordinates: plan.view.axes[a].coordinates.clone(),
-            source: Some(grid.axes[a].clone()),
-        })
-        .collect();
+    let result_axes: Vec<ResultAxis> = axes.iter().zip(dimensions).map(|(&a, d)| ResultAxis::of(&plan.view, a, &d.name)).collect();
     let schema = plan.program.schema();
     let wanted: Vec<(usize, &Arc<Field>)> =
         schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())).collect();
@@ -132,14 +124,12 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>>
     if keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
         return Ok(None);
     }
-    let grid = &plan.view.cube.grid;
     let result_axes: Vec<ResultAxis> = keys
         .iter()
         .zip(dimensions)
-        .map(|(k, d)| ResultAxis {
-            name: d.name.clone(),
-            coordinates: k.values.clone(),
-            source: k.is_axis.then(|| grid.axes[k.axis].clone()),
+        .map(|(k, d)| match k.is_axis {
+            true => ResultAxis::of(&plan.view, k.axis, &d.name),
+            false => ResultAxis::computed(&d.name, k.values.clone()),
         })
         .collect();
     let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
@@ -201,12 +191,11 @@ fn scattered(
     let mut axes = Vec::new();
     for d in dimensions {
         let view = narrowest(&rows, d);
-        let coordinates = &view.axes[d.axis].coordinates;
-        let (coordinates, source) = match &d.function {
-            None => (coordinates.clone(), Some(view.cube.grid.axes[d.axis].clone())),
-            Some(function) => (function_values(state, &view, d.axis, function)?, None),
+        let axis = match &d.function {
+            None => ResultAxis::of(&view, d.axis, &d.name),
+            Some(function) => ResultAxis::computed(&d.name, function_values(state, &view, d.axis, function)?),
         };
-        axes.push((schema.index_of(&d.column)?, ResultAxis { name: d.name.clone(), coordinates, source }));
+        axes.push((schema.index_of(&d.column)?, axis));
     }
     let result_axes: Vec<ResultAxis> = axes.iter().map(|(_, a)| a.clone()).collect();
     let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();

@@ -23,6 +23,46 @@ pub(crate) struct ResultAxis {
     pub coordinates: ArrayRef,
     /// The cube's axis, when the answer has that axis itself and not a function of it.
     pub source: Option<Axis>,
+    /// Lower and upper bound of each cell, where the files have a bounds variable; in the unit of the cube's coordinates.
+    pub bounds: Option<Vec<[f64; 2]>>,
+}
+
+impl ResultAxis {
+    /// An axis of a view, under the name that it has in the answer.
+    pub fn of(view: &View, axis: usize, name: &str) -> ResultAxis {
+        let (source, seen) = (&view.cube.grid.axes[axis], &view.axes[axis]);
+        let named = bounds_name(source).is_some();
+        let bounds = source.bounds.as_ref().filter(|_| named).and_then(|bounds| {
+            let seen_bounds = seen.runs.iter().cloned().flatten().map(|at| bounds.get(at as usize).copied());
+            let mut found = seen_bounds.collect::<Option<Vec<_>>>()?;
+            // A longitude that is seen across the seam takes its bounds along.
+            if let (Some(own), Some(shown)) = (numbers(&source.coordinates.to_arrow()), numbers(&seen.coordinates)) {
+                let positions = seen.runs.iter().cloned().flatten();
+                for ((pair, at), shown) in found.iter_mut().zip(positions).zip(shown) {
+                    let shift = shown - own[at as usize];
+                    pair.iter_mut().for_each(|b| *b += shift);
+                }
+            }
+            Some(found)
+        });
+        ResultAxis { name: name.to_owned(), coordinates: seen.coordinates.clone(), source: Some(source.clone()), bounds }
+    }
+
+    /// A function of an axis.
+    pub fn computed(name: &str, coordinates: ArrayRef) -> ResultAxis {
+        ResultAxis { name: name.to_owned(), coordinates, source: None, bounds: None }
+    }
+}
+
+/// The name of the variable that holds an axis's bounds.
+fn bounds_name(axis: &Axis) -> Option<&str> {
+    ["bounds", "climatology"].into_iter().find_map(|name| axis.attributes.text(name)).map(str::trim)
+}
+
+/// Floating-point coordinates.
+fn numbers(values: &ArrayRef) -> Option<Vec<f64>> {
+    let wide = values.data_type().is_floating().then(|| compute::cast(values, &DataType::Float64).ok())??;
+    Some(wide.as_primitive::<Float64Type>().values().to_vec())
 }
 
 /// The JSON.
@@ -30,8 +70,8 @@ pub(crate) fn axes_json(axes: &[ResultAxis], view: &View) -> Result<String> {
     let axes = axes.iter().map(axis_json).collect::<Result<Vec<_>>>()?;
     let grid = &view.cube.grid;
     let mut scalars = Vec::new();
-    for (axis, seen) in grid.axes.iter().zip(&view.axes).filter(|(_, seen)| seen.fixed && seen.len() == 1) {
-        let one = ResultAxis { name: axis.name.clone(), coordinates: seen.coordinates.clone(), source: Some(axis.clone()) };
+    for (number, axis) in grid.axes.iter().enumerate().filter(|(i, _)| view.axes[*i].fixed && view.axes[*i].len() == 1) {
+        let one = ResultAxis { bounds: None, ..ResultAxis::of(view, number, &axis.name) };
         let mut scalar = axis_json(&one)?;
         scalar["value"] = single(&sent(&one))?;
         if let Some(map) = scalar.as_object_mut() {
@@ -53,8 +93,35 @@ fn axis_json(axis: &ResultAxis) -> Result<Value> {
         "calendar": source.and_then(|a| a.calendar.clone()),
         "role": source.map(|a| format!("{:?}", a.role).to_lowercase()),
         "attributes": source.map_or(json!({}), |a| a.attributes.to_json()),
+        "bounds": bounds_json(axis, &coordinates_as_sent)?,
         "coordinates": if source.is_some_and(is_positions) && starts_at_zero(&axis.coordinates) { Value::Null } else { coordinates(&coordinates_as_sent)? },
     }))
+}
+
+/// The bounds of the cells as clients get them, in the type of the coordinates: `n + 1` edges where each cell ends where the
+/// next begins, else `n` pairs.
+fn bounds_json(axis: &ResultAxis, sent: &ArrayRef) -> Result<Value> {
+    let (Some(bounds), Some(source)) = (&axis.bounds, &axis.source) else { return Ok(Value::Null) };
+    let Some(name) = bounds_name(source) else { return Ok(Value::Null) };
+    let touching = !bounds.is_empty() && bounds.windows(2).all(|w| w[0][1] == w[1][0]);
+    let (form, flat): (&str, Vec<f64>) = match touching {
+        true => ("edges", bounds.iter().map(|b| b[0]).chain(bounds.last().map(|b| b[1])).collect()),
+        false => ("pairs", bounds.iter().flatten().copied().collect()),
+    };
+    let values: ArrayRef = match &source.coordinates {
+        Coordinates::Time(..) => compute::cast(&Int64Array::from_iter_values(flat.iter().map(|&v| v as i64)), sent.data_type())?,
+        Coordinates::Calendar(calendar, _) => {
+            let units = source.units.as_deref().and_then(|units| TimeReference::parse(units, Some(calendar.name())).ok());
+            let Some((reference, _)) = units else { return Ok(Value::Null) };
+            Arc::new(flat.iter().map(|&v| reference.count(v as i64)).collect::<Float64Array>())
+        }
+        _ => {
+            let wide = Float64Array::from(flat);
+            let exact = *sent.data_type() == DataType::Float32 && wide.values().iter().all(|&v| f64::from(v as f32) == v || v.is_nan());
+            if exact { compute::cast(&wide, &DataType::Float32)? } else { Arc::new(wide) }
+        }
+    };
+    Ok(json!({ "name": name, "dtype": dtype(values.data_type()), form: coordinates(&values)? }))
 }
 
 /// The coordinates as clients get them: times of a calendar that Arrow lacks as counts in the file's units, from which xarray

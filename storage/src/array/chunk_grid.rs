@@ -41,6 +41,17 @@ impl ChunkGrid {
         self.counts().iter().zip(at).fold(0, |n, (c, i)| n * c + i)
     }
 
+    /// The chunk coordinates of a C-order number below [`len`](Self::len).
+    pub fn coordinates(&self, number: u64) -> Vec<u64> {
+        let mut at = self.counts();
+        let mut rest = number;
+        for count in at.iter_mut().rev() {
+            let n = (*count).max(1);
+            (*count, rest) = (rest % n, rest / n);
+        }
+        at
+    }
+
     /// The cells of the array that the chunk at these chunk coordinates holds (clipped at the array's end).
     pub fn extent(&self, at: &[u64]) -> Extent {
         Extent::new(at.iter().enumerate().map(|(d, &i)| i * self.chunk[d]..((i + 1) * self.chunk[d]).min(self.shape[d])).collect())

@@ -89,6 +89,31 @@ pub struct ChunkKeys {
     pub must_exist: bool,
 }
 
+impl KeyEncoding {
+    /// Zarr v2's and kerchunk's: `0.1`.
+    pub const DOTTED: KeyEncoding = KeyEncoding::V2('.');
+
+    /// Appends the key of the chunk at these coordinates.
+    pub fn push(self, at: &[u64], key: &mut String) {
+        use std::fmt::Write;
+        let separator = match self {
+            KeyEncoding::Default(separator) => {
+                key.push('c');
+                at.iter().for_each(|i| write!(key, "{separator}{i}").unwrap_or_default());
+                return;
+            }
+            KeyEncoding::V2(separator) => separator,
+        };
+        match at {
+            [] => key.push('0'),
+            [first, others @ ..] => {
+                write!(key, "{first}").unwrap_or_default();
+                others.iter().for_each(|i| write!(key, "{separator}{i}").unwrap_or_default());
+            }
+        }
+    }
+}
+
 impl ChunkKeys {
     /// The entry of a chunk, by its C-order number; [`ChunkRef::Missing`] for one outside of the grid.
     pub fn get(&self, chunk: u64) -> ChunkRef {
@@ -109,28 +134,11 @@ impl ChunkKeys {
 
     /// The key of the object at these coordinates (of a shard, where there are shards).
     pub fn key(&self, at: &[u64]) -> String {
-        use std::fmt::Write;
         let mut key = self.prefix.clone();
-        let begin = if key.is_empty() { "" } else { "/" };
-        let mut put = |before: &str, i: Option<u64>| match i {
-            Some(i) => write!(key, "{before}{i}").unwrap_or_default(),
-            None => key.push_str(before),
-        };
-        let mut buffer = [0; 4];
-        match (self.encoding, at) {
-            (KeyEncoding::Default(separator), _) => {
-                put(begin, None);
-                put("c", None);
-                let separator: &str = separator.encode_utf8(&mut buffer);
-                at.iter().for_each(|&i| put(separator, Some(i)));
-            }
-            (KeyEncoding::V2(_), []) => put(begin, Some(0)),
-            (KeyEncoding::V2(separator), [first, others @ ..]) => {
-                put(begin, Some(*first));
-                let separator: &str = separator.encode_utf8(&mut buffer);
-                others.iter().for_each(|&i| put(separator, Some(i)));
-            }
+        if !key.is_empty() {
+            key.push('/');
         }
+        self.encoding.push(at, &mut key);
         key
     }
 }

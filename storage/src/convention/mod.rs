@@ -2,10 +2,12 @@
 
 pub mod cf;
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::array::{Attributes, Axis, DataType, Encoding};
+use crate::array::{ArrayMetadata, Attributes, Axis, DataType, Encoding};
 use crate::format::{IndexedArray, IndexedGranule};
 use crate::object::{ObjectReader, Objects};
 
@@ -71,17 +73,28 @@ pub async fn describe(objects: &Objects, object: &ObjectReader, granule: &Indexe
 }
 
 /// Makes texts of the character arrays of netCDF and HDF5: `char name(station, length)` becomes one text a station, as in
-/// netCDF4-python and xarray. Left as they are: arrays whose last dimension is cut into chunks, and labels of one character along
-/// a dimension of their own name. Chunk references stay the same.
+/// netCDF4-python and xarray. Left as they are: arrays whose last dimension is cut into chunks, labels of one character along
+/// a dimension of their own name, and arrays whose last dimension is also one of other data, so that it counts something else than
+/// characters (`char name(length, station)`; xarray's rule). Chunk references stay the same.
 pub fn join_characters(granule: &mut IndexedGranule) {
     if !(granule.format.starts_with("netcdf") || granule.format.starts_with("hdf5")) {
         return;
     }
+    let is_text = |metadata: &ArrayMetadata| metadata.data_type == DataType::FixedText(1);
+    // What counts something else than characters: all dimensions of numbers, and of texts all but the last.
+    let mut counted: HashSet<String> = HashSet::new();
+    for metadata in granule.arrays.iter().map(|array| &array.metadata) {
+        let last = usize::from(is_text(metadata));
+        counted.extend(metadata.dimensions.iter().rev().skip(last).cloned());
+    }
     for metadata in granule.arrays.iter_mut().map(|array| &mut array.metadata) {
+        if metadata.dimensions.last().is_some_and(|d| counted.contains(d)) {
+            continue;
+        }
         let (Some(&length), Some(&chunk)) = (metadata.shape.last(), metadata.chunk_shape.last()) else { continue };
         let own = matches!(metadata.dimensions.as_slice(), [only] if only == metadata.name());
         match u32::try_from(length) {
-            Ok(bytes) if metadata.data_type == DataType::FixedText(1) && bytes > 0 && chunk == length && !own => {
+            Ok(bytes) if is_text(metadata) && bytes > 0 && chunk == length && !own => {
                 metadata.data_type = DataType::FixedText(bytes);
                 metadata.shape.pop();
                 metadata.chunk_shape.pop();

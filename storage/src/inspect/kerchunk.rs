@@ -4,7 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::refuse_if_nothing_is_read;
-use crate::array::{ArrayMetadata, Attributes, ByteOrder, ChunkManifest, ChunkRef, DataType, EdgeChunks, Scalar, float_to_json};
+use crate::array::{
+    ArrayMetadata, Attributes, ByteOrder, ChunkGrid, ChunkManifest, ChunkRef, DataType, EdgeChunks, KeyEncoding, Scalar, float_to_json,
+};
 use crate::codec::{ChecksumAt, Codec, Lz4Framing};
 use crate::format::{self, IndexedArray, IndexedGranule, Refused};
 use crate::object::{ObjectReader, Objects};
@@ -96,7 +98,7 @@ fn add(
         "zarr_format": 2, "shape": metadata.shape, "chunks": chunk_shape, "dtype": dtype(metadata)?, "order": "C",
         "fill_value": fill, "filters": if filters.is_empty() { Value::Null } else { Value::Array(filters) }, "compressor": compressor,
     });
-    let counts: Vec<u64> = metadata.shape.iter().zip(&chunk_shape).map(|(n, side)| n.div_ceil((*side).max(1))).collect();
+    let grid = ChunkGrid::new(&metadata.shape, &chunk_shape);
     let mut found = Vec::with_capacity(chunks.len());
     for (number, chunk) in chunks.iter().enumerate() {
         let reference = match chunk {
@@ -115,18 +117,9 @@ fn add(
                 json!([location, offset, length])
             }
         };
-        let mut rest = number as u64;
-        let mut at: Vec<String> = counts
-            .iter()
-            .rev()
-            .map(|&n| {
-                let i = rest % n.max(1);
-                rest /= n.max(1);
-                i.to_string()
-            })
-            .collect();
-        at.reverse();
-        found.push((key(&if at.is_empty() { "0".into() } else { at.join(".") }), reference));
+        let mut at = String::new();
+        KeyEncoding::DOTTED.push(&grid.coordinates(number as u64), &mut at);
+        found.push((key(&at), reference));
     }
     refs.insert(key(".zarray"), document(zarray));
     refs.insert(key(".zattrs"), document(attributes));

@@ -17,7 +17,8 @@ pub(crate) struct AxisKey {
     pub axis: usize,
     /// True when the key is the axis's own coordinate.
     pub is_axis: bool,
-    /// The values that the key takes: in axis order where all differ, else rising.
+    /// The values that the key takes: in axis order where all differ or where they never rise along the axis (`coarsen` of a
+    /// falling axis), else rising.
     pub values: ArrayRef,
     /// For each position of the view along the axis: the number of its value.
     pub ids: Arc<[u32]>,
@@ -41,6 +42,11 @@ impl AxisKey {
         if firsts.len() == ids.len() {
             let ids = (0..ids.len() as u32).collect();
             return Ok(AxisKey { axis, is_axis, values: at_positions, ids });
+        }
+        if ids.is_sorted_by(|a, b| a >= b) {
+            firsts.reverse();
+            let last = firsts.len() as u32 - 1;
+            ids.iter_mut().for_each(|id| *id = last - *id);
         }
         let values = compute::take(&at_positions, &UInt32Array::from(firsts), None)?;
         Ok(AxisKey { axis, is_axis, values, ids: ids.into() })
@@ -100,6 +106,13 @@ mod tests {
         let key = AxisKey::new(0, true, Arc::new(Float32Array::from(vec![90.0, 45.0, 0.0]))).unwrap();
         assert_eq!(key.ids.as_ref(), [0, 1, 2]);
         assert_eq!(key.values.as_ref(), &Float32Array::from(vec![90.0, 45.0, 0.0]) as &dyn Array);
+    }
+
+    #[test]
+    fn a_coarser_falling_axis_keeps_its_order() {
+        let key = AxisKey::new(0, false, Arc::new(Float32Array::from(vec![80.0, 80.0, 40.0, 40.0, 0.0]))).unwrap();
+        assert_eq!(key.ids.as_ref(), [0, 0, 1, 1, 2]);
+        assert_eq!(key.values.as_ref(), &Float32Array::from(vec![80.0, 40.0, 0.0]) as &dyn Array);
     }
 
     #[test]

@@ -247,7 +247,10 @@ impl Reading<'_> {
                 indexed.metadata.attributes.set(name, value.clone());
             }
         }
-        let encoding = super::encoding(&indexed, &self.granule.format, &mut vec![]);
+        let mut encoding = super::encoding(&indexed, &self.granule.format, &mut vec![]);
+        if encoding.is_packed() {
+            encoding.decoded = DataType::Float64;
+        }
         let stored = match self.read(&indexed).await {
             Ok(stored) => stored,
             Err(Error::Unsupported { .. } | Error::Resources(_)) => return Ok(None),
@@ -265,8 +268,8 @@ impl Reading<'_> {
             (DataType::FixedText(length), [_]) => Some((coordinates::labels(&stored, length as usize), 0)),
             _ => {
                 let mut encoding = encoding_of(self.granule, array);
-                // Packed times need all the digits that they have.
-                if encoding.is_packed() && metadata.attributes.text("units").is_some_and(time::is_time) {
+                // A coordinate needs all its digits, however narrow it is stored: a packed northing of seven digits and a fraction.
+                if encoding.is_packed() {
                     encoding.decoded = DataType::Float64;
                 }
                 coordinates::from_cells(&read::decode_cells(&stored, &encoding)?)

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Reference;
-use crate::array::ChunkGrid;
+use crate::array::{ChunkGrid, KeyEncoding};
 use crate::format::IndexedGranule;
 use crate::format::zarr::parse_json;
 use crate::object::{ObjectReader, below};
@@ -74,7 +74,6 @@ async fn array(
     if grid.len() > CHUNKS {
         return Ok(Err(format!("{} chunks (at most {CHUNKS})", grid.len())));
     }
-    let counts = grid.counts();
     for number in 0..grid.len().div_ceil(record) {
         let location = below(object.location(), &format!("{path}/refs.{number}.parq"));
         let Some((bytes, _)) = object.objects().read_all(&location, LARGEST).await? else {
@@ -91,19 +90,9 @@ async fn array(
         };
         for (i, row) in (number * record..grid.len()).zip(rows) {
             let Some(reference) = row else { continue };
-            let mut rest = i;
-            let mut at = counts
-                .iter()
-                .rev()
-                .map(|&n| {
-                    let i = rest % n.max(1);
-                    rest /= n.max(1);
-                    i.to_string()
-                })
-                .collect::<Vec<_>>();
-            at.reverse();
-            let key = if at.is_empty() { "0".into() } else { at.join(".") };
-            references.insert(format!("{path}/{key}"), reference);
+            let mut key = format!("{path}/");
+            KeyEncoding::DOTTED.push(&grid.coordinates(i), &mut key);
+            references.insert(key, reference);
         }
     }
     Ok(Ok(()))
