@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -71,6 +72,33 @@ def test_a_cube_of_a_bucket(remote, files):
     first = sorted(files.glob("era5_*.nc"))[0]
     remote.execute(f"CREATE CUBE one FROM 's3://data/era5/{first.name}'")
     same(remote.array("SELECT * FROM one"), xr.open_dataset(first))
+
+
+@pytest.mark.parametrize("version, consolidated", [(2, True), (2, False), (3, True), (3, False)])
+def test_a_zarr_store_in_a_bucket(remote, s3, files, tmp_path, version, consolidated):
+    """Chunks that are objects of their own; a store without consolidated metadata is found by listing."""
+    pytest.importorskip("zarr")
+    whole, name = want(files), f"zarr{version}{'c' if consolidated else ''}"
+    plain = whole.drop_encoding()
+    plain.to_zarr(tmp_path / name, zarr_format=version, consolidated=consolidated, encoding={v: {"chunks": (20, 5, 7)} for v in plain.data_vars})
+    for file in (tmp_path / name).rglob("*"):
+        if file.is_file():
+            s3.put(f"{name}/{file.relative_to(tmp_path / name)}", file)
+    remote.execute(f"CREATE CUBE {name} FROM 's3://data/{name}'")
+    same(remote.array(f"SELECT * FROM {name}"), whole)
+    same(remote.array(f"SELECT t2m FROM {name}[time(INDEX 3), lat(INDEX 2:7)]"), whole[["t2m"]].isel(time=3, lat=slice(2, 8)).drop_vars("time"))
+
+
+def test_references_into_a_bucket(remote, program, s3, files, tmp_path):
+    """A kerchunk file that `inspect` wrote about a file in the bucket, itself in the bucket."""
+    first = sorted(files.glob("era5_*.nc"))[0]
+    told = subprocess.run([program, "inspect", "--kerchunk", f"s3://data/era5/{first.name}"],
+                          capture_output=True, text=True, env={**os.environ, **s3.environment})
+    assert told.returncode == 0, told.stderr
+    (tmp_path / "refs.json").write_text(told.stdout)
+    s3.put("refs/refs.json", tmp_path / "refs.json")
+    remote.execute("CREATE CUBE referred FROM 's3://data/refs/refs.json'")
+    same(remote.array("SELECT * FROM referred"), xr.open_dataset(first))
 
 
 def test_objects_that_change_or_vanish(remote, s3, files):
