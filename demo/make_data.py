@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the sample data of `graticule demo`: a year of a reanalysis and a season of satellite scenes.
+"""Makes the sample data of `graticule demo`: a year of a reanalysis, a season of satellite scenes, terrain, outlines.
 
     python demo/make_data.py [--output demo-data]
 
     reanalysis/era5_2023MM.nc       12 netCDF-4 files: t2m (int16, packed) and tp (float32), every 6 hours, 2 degrees
     scenes/S2_2023MMDD_BAND.tif     12 dates, bands B04, B08, SCL: cloud-optimised GeoTIFFs of 1024 x 1024 pixels, EPSG:32631
+    terrain/dem.tif                 elevation of the same ground in metres, int16
+    parcels.geojson                 outlines of 24 of its fields, with the crop that grows there
+    regions.geojson                 six parts of the world, for the reanalysis
 
 The data are made up and always the same. They behave like real ones: land and sea, seasons, day and night, travelling
 lows with rain and cold behind them; fields that grow and are harvested, a river, clouds with shadows. Finished files are kept.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 import sys
 import time
@@ -263,19 +267,79 @@ def make_scene(folder: Path, index: int) -> None:
         write_cog(folder / f"S2_{date:%Y%m%d}_{name}.tif", digital, "average")
 
 
-def write_cog(path: Path, band: np.ndarray, resampling: str) -> None:
-    """A cloud-optimised GeoTIFF: tiles of 256, overviews, DEFLATE after differences; 0 is no data."""
+def make_terrain(folder: Path) -> None:
+    """Hills that fall towards the river, in metres."""
+    rng = np.random.default_rng(SEED + 2)
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
+    land = Landscape()
+    river = 0.62 * SIZE + 60 * np.sin(x / 95)
+    valley = np.clip(np.abs(y - river) / 260, 0, 1) ** 1.5
+    ridges = np.abs(smooth(rng, (SIZE, SIZE), 60, wrap_rows=False)) + 0.3 * np.abs(smooth(rng, (SIZE, SIZE), 15, wrap_rows=False))
+    height = 85 + valley * (160 + 240 * ridges) + 3 * smooth(rng, (SIZE, SIZE), 3, wrap_rows=False) * valley
+    height = np.where(land.water, np.minimum(height, 84), height)
+    write_cog(folder / "dem.tif", np.rint(height).astype(np.int16), "average", nodata=-9999)
+
+
+# ---------------------------------------------------------------- outlines
+#: Name, and an ellipse: latitude, longitude, half height, half width, tilt in degrees.
+REGIONS = [("North America", 50, -100, 20, 36, -10), ("South America", -16, -60, 30, 17, 0), ("Europe", 51, 15, 11, 24, 8),
+           ("Africa", 3, 20, 30, 22, 0), ("Asia", 55, 88, 20, 52, 0), ("Australia", -25, 134, 12, 20, 0)]
+CROPS = ("wheat", "maize", "grass")
+
+
+def make_regions(path: Path) -> None:
+    """Ellipses in longitude and latitude."""
+    features = []
+    for number, (name, lat, lon, height, width, tilt) in enumerate(REGIONS, 1):
+        turn, a = np.linspace(0, 2 * np.pi, 73), np.radians(tilt)
+        u, v = width * np.cos(turn), height * np.sin(turn)
+        ring = np.round(np.stack([lon + u * np.cos(a) - v * np.sin(a), lat + u * np.sin(a) + v * np.cos(a)], axis=1), 3)
+        ring[-1] = ring[0]
+        features.append(feature({"id": number, "name": name}, {"type": "Polygon", "coordinates": [ring.tolist()]}))
+    write_features(path, features)
+
+
+def make_parcels(path: Path) -> None:
+    """The outlines of the largest fields of each crop, from the map of fields."""
+    from rasterio.features import shapes
+    from rasterio.transform import from_origin
+    from rasterio.warp import transform_geom
+
+    land = Landscape()
+    open_ground = ~(land.water | land.forest | land.town)
+    cells = np.bincount(land.field[open_ground], minlength=len(land.crop))
+    chosen = [int(f) for crop in range(3) for f in sorted(np.flatnonzero(land.crop == crop), key=lambda f: -cells[f])[:8]]
+    features = []
+    for geometry, value in shapes(land.field, mask=open_ground & np.isin(land.field, chosen), transform=from_origin(*CORNER, PIXEL, PIXEL)):
+        corners = sum(len(ring) for ring in geometry["coordinates"])
+        if corners < 8:  # specks that the river cuts off
+            continue
+        outline = transform_geom("EPSG:32631", "EPSG:4326", geometry, precision=6)
+        features.append(feature({"id": int(value), "crop": CROPS[land.crop[int(value)]]}, outline))
+    write_features(path, features)
+
+
+def feature(properties: dict[str, object], geometry: dict[str, object]) -> dict[str, object]:
+    return {"type": "Feature", "properties": properties, "geometry": geometry}
+
+
+def write_features(path: Path, features: list[dict[str, object]]) -> None:
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
+
+
+def write_cog(path: Path, band: np.ndarray, resampling: str, nodata: int = 0) -> None:
+    """A cloud-optimised GeoTIFF: tiles of 256, overviews, DEFLATE after differences."""
     import rasterio
     from rasterio.io import MemoryFile
     from rasterio.shutil import copy
     from rasterio.transform import from_origin
 
-    profile = dict(driver="GTiff", width=SIZE, height=SIZE, count=1, dtype=band.dtype, crs="EPSG:32631", nodata=0, transform=from_origin(*CORNER, PIXEL, PIXEL))
+    profile = dict(driver="GTiff", width=SIZE, height=SIZE, count=1, dtype=band.dtype, crs="EPSG:32631", nodata=nodata, transform=from_origin(*CORNER, PIXEL, PIXEL))
     with MemoryFile() as memory:
         with memory.open(**profile) as image:
             image.write(band, 1)
         with memory.open() as image:
-            copy(image, path, driver="COG", compress="DEFLATE", level=6, predictor="STANDARD", blocksize=256, overview_resampling=resampling, nodata=0)
+            copy(image, path, driver="COG", compress="DEFLATE", level=6, predictor="STANDARD", blocksize=256, overview_resampling=resampling, nodata=nodata)
     with rasterio.open(path) as image:
         assert image.overviews(1), path
 
@@ -284,6 +348,7 @@ def write_cog(path: Path, band: np.ndarray, resampling: str) -> None:
 def jobs(output: Path) -> list[tuple[list[Path], str, int]]:
     """What each job makes: its files, the function, its argument."""
     found = [([output / "reanalysis" / f"era5_{YEAR}{m:02}.nc"], "month", m) for m in range(1, 13)]
+    found += [([output / "terrain" / "dem.tif"], "terrain", 0), ([output / "parcels.geojson"], "parcels", 0), ([output / "regions.geojson"], "regions", 0)]
     return found + [([output / "scenes" / f"S2_{d:%Y%m%d}_{b}.tif" for b in ("B04", "B08", "SCL")], "scene", i) for i, d in enumerate(DATES)]
 
 
@@ -293,8 +358,12 @@ def run(files: list[Path], kind: str, argument: int) -> int:
     beside.mkdir(parents=True, exist_ok=True)
     if kind == "month":
         make_month(beside / files[0].name, argument)
-    else:
+    elif kind == "scene":
         make_scene(beside, argument)
+    elif kind == "terrain":
+        make_terrain(beside)
+    else:
+        {"parcels": make_parcels, "regions": make_regions}[kind](beside / files[0].name)
     for file in files:
         os.replace(beside / file.name, file)
     for left in beside.iterdir():
