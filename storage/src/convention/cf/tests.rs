@@ -71,7 +71,7 @@ async fn axes_are_those_of_xarray() {
     assert_eq!((time.role, time.calendar.as_deref()), (AxisRole::Time, Some("proleptic_gregorian")));
     assert_eq!(time.bounds.as_ref().map(|b| b[1]), Some([start + 3.0 * hour, start + 9.0 * hour]));
     assert!(
-        matches!(axis("t", "lon").coordinates, Coordinates::Float32(_)) && matches!(axis("u", "level").coordinates, Coordinates::Int64(_))
+        matches!(axis("t", "lon").coordinates, Coordinates::Float64(_)) && matches!(axis("u", "level").coordinates, Coordinates::Int64(_))
     );
     assert!(matches!(axis("u", "bare").coordinates, Coordinates::Index(3)));
     assert!(matches!(&axis("u", "step").coordinates, Coordinates::Float64(v) if v[1].is_nan()));
