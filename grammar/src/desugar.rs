@@ -138,18 +138,35 @@ impl<'a> Weaver<'a> {
     }
 
     /// Replaces a subset whose bracket closes before `end`: values are copied in place, the marks between them replaced.
-    /// `name` is the last part of the relation's name as typed, to be the alias where there is none.
-    pub(crate) fn subset(&mut self, subset: &Subset, name: &str, end: usize) {
+    /// `name` is the last part of the relation's name as typed, to be the alias where there is none and one can stand.
+    pub(crate) fn subset(&mut self, subset: &Subset, name: Option<&str>, end: usize) {
         let start = subset.relation.span.start;
+        self.open_subset(start);
+        self.copy_to(subset.relation.span.end);
+        self.selection(subset, name, start, end);
+    }
+
+    /// Begins the subset of a relation that stands from `start` on, and whose brackets follow later.
+    pub(crate) fn open_subset(&mut self, start: usize) {
         self.copy_to(start);
         self.put("subset(", start, start);
-        self.copy_to(subset.relation.span.end);
+    }
+
+    /// Gives a relation that ends before `end` an alias.
+    pub(crate) fn alias(&mut self, name: &str, end: usize) {
+        self.copy_to(end);
+        self.put(&format!(" AS {name}"), end, end);
+    }
+
+    /// Replaces the brackets of a subset, which close before `end`; what is in front of them is written up to `start`.
+    pub(crate) fn selection(&mut self, subset: &Subset, name: Option<&str>, start: usize, end: usize) {
+        self.copy_to(start);
         for axis in &subset.axes {
             self.put(", ", axis.span.start, self.done);
             self.axis(axis);
         }
         self.put(")", end.saturating_sub(1), end);
-        if subset.alias.is_none() {
+        if let (None, Some(name)) = (&subset.alias, name) {
             self.put(&format!(" AS {name}"), start, end);
         }
     }

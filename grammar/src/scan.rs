@@ -1,6 +1,8 @@
 //! Finds the islands: walks over the tokens of a query, keeps track of the clause it is in, and hands every array construct
 //! to its tree. What stands where it cannot mean anything is an error here, so that nothing reaches the planner misread.
 
+mod grids;
+
 use std::ops::Range;
 
 use crate::around::{Along, Around};
@@ -52,6 +54,8 @@ struct Frame {
     call: bool,
     /// Inside of the brackets of a subset.
     subset: bool,
+    /// Inside of the parentheses of a grid: the relation there ends at a comma.
+    grid: bool,
     /// The first token of the level.
     start: usize,
     /// The clause that is computed before windows are, while inside of one.
@@ -64,13 +68,26 @@ struct Scan<'a> {
     frame: Frame,
     outer: Vec<Frame>,
     weaver: Weaver<'a>,
+    /// Brackets behind grids that are still to come.
+    brackets: Vec<usize>,
+    /// Closing parentheses of grids without alias, and the names that these get.
+    unnamed: Vec<(usize, &'a str)>,
 }
 
 /// Replaces the array constructs in the tokens of `range`; the SQL is the text from byte `from` up to byte `to`.
 pub(crate) fn desugar(tokens: &Tokens<'_>, range: Range<usize>, from: usize, to: usize) -> Result<Desugared, GrammarError> {
-    let frame = Frame { clause: Clause::Outside, query: false, call: false, subset: false, start: range.start, before_windows: None };
+    let frame =
+        Frame { clause: Clause::Outside, query: false, call: false, subset: false, grid: false, start: range.start, before_windows: None };
     let mut at = range.start;
-    let mut scan = Scan { tokens, range, frame, outer: Vec::new(), weaver: Weaver::new(tokens.text, from, to) };
+    let mut scan = Scan {
+        tokens,
+        range,
+        frame,
+        outer: Vec::new(),
+        weaver: Weaver::new(tokens.text, from, to),
+        brackets: Vec::new(),
+        unnamed: Vec::new(),
+    };
     while at < scan.range.end {
         at = scan.step(at)?;
     }
@@ -92,6 +109,7 @@ impl Scan<'_> {
                 }
                 self.enter(at, false);
             }
+            Some(Kind::Mark('[')) if self.brackets.pop_if(|bracket| *bracket == at).is_some() => return self.subset_of_grid(at),
             Some(Kind::Mark('[')) => {
                 self.stray_bracket(at)?;
                 self.enter(at, false);
@@ -101,7 +119,9 @@ impl Scan<'_> {
                 if let Some(frame) = self.outer.pop() {
                     self.frame = frame;
                 }
+                self.named_grid(at);
             }
+            Some(Kind::Mark(',')) if self.frame.grid => self.frame.clause = Clause::Expression,
             Some(Kind::Mark(',')) if matches!(self.frame.clause, Clause::From(_) | Clause::On) => {
                 self.frame.clause = Clause::From(Place::Start);
             }
@@ -117,7 +137,7 @@ impl Scan<'_> {
         let clause = if self.frame.clause == Clause::Outside { Clause::Outside } else { Clause::Expression };
         let call = self.ends_operand_before(at);
         let Frame { subset: outer, before_windows, .. } = self.frame;
-        let frame = Frame { clause, query: false, call, subset: subset || outer, start: at + 1, before_windows };
+        let frame = Frame { clause, query: false, call, subset: subset || outer, grid: false, start: at + 1, before_windows };
         self.outer.push(std::mem::replace(&mut self.frame, frame));
     }
 
@@ -228,10 +248,6 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn later(&self, at: usize) -> GrammarError {
-        self.tokens.error(at, format!("not supported yet: {}", self.tokens.str(at).to_uppercase()))
-    }
-
     /// Replaces ALONG (...) or AROUND (...), which stands behind an aggregate.
     fn window(&mut self, at: usize, along: bool) -> Result<usize, GrammarError> {
         let word = self.tokens.str(at).to_uppercase();
@@ -315,7 +331,7 @@ impl Scan<'_> {
                 return Ok(Some(at + 1));
             }
             Some("LATERAL") if single && (call || self.tokens.is_name(at + 1)) => return Ok(Some(at + 1)),
-            Some("REGRID" | "WARP" | "GRID") if single && call => return Err(self.later(at)),
+            Some("REGRID" | "WARP" | "GRID") if single && call => return Ok(Some(self.grid(at))),
             _ => {}
         }
         self.frame.clause = Clause::From(Place::Relation);
@@ -339,6 +355,20 @@ impl Scan<'_> {
     /// Replaces the subset whose name is the tokens `first..=last`; the bracket follows. Its values are walked over next.
     fn subset(&mut self, first: usize, last: usize) -> Result<usize, GrammarError> {
         let close = self.tokens.partner(last + 1);
+        let end_of = |at: usize| self.tokens.get(at).map_or(self.tokens.text.len(), |token| token.span.end);
+        let part = Span::new(self.tokens.start(first), end_of(self.alias_behind(close)));
+        let subset = Subset::read(&Source { text: self.tokens.text, part })?;
+        if self.tokens.is_mark(close + 1, '[') {
+            return Err(self.tokens.error(close + 1, "all axes of a subset stand in one pair of brackets"));
+        }
+        let alias = (!self.frame.grid).then(|| self.tokens.str(last));
+        self.weaver.subset(&subset, alias, end_of(close));
+        self.enter(last + 1, true);
+        Ok(last + 2)
+    }
+
+    /// The last token of the alias behind a bracket or parenthesis that closes at `close`; `close` itself where there is none.
+    fn alias_behind(&self, close: usize) -> usize {
         let explicit = self.tokens.is_word(close + 1, "AS") && self.tokens.is_name(close + 2);
         let implicit = match self.tokens.kind(close + 1) {
             Some(Kind::Quoted) => true,
@@ -346,15 +376,7 @@ impl Scan<'_> {
             _ => false,
         };
         let end = close + 2 * usize::from(explicit) + usize::from(implicit);
-        let end_of = |at: usize| self.tokens.get(at).map_or(self.tokens.text.len(), |token| token.span.end);
-        let part = Span::new(self.tokens.start(first), end_of(if end < self.range.end { end } else { close }));
-        let subset = Subset::read(&Source { text: self.tokens.text, part })?;
-        if self.tokens.is_mark(close + 1, '[') {
-            return Err(self.tokens.error(close + 1, "all axes of a subset stand in one pair of brackets"));
-        }
-        self.weaver.subset(&subset, self.tokens.str(last), end_of(close));
-        self.enter(last + 1, true);
-        Ok(last + 2)
+        if end < self.range.end { end } else { close }
     }
 
     /// Refuses a bracket that looks like a subset where none can stand. Arrays and subscripts pass.

@@ -89,8 +89,17 @@ impl Subset {
 
     /// Reads the subset that the part of `source` is. Its brackets are balanced and not nested too deep.
     pub(crate) fn read(source: &Source<'_>) -> Result<Self, GrammarError> {
+        Self::read_as(source, Rule::subset)
+    }
+
+    /// Reads brackets that stand behind a relation that is no name: the name is empty.
+    pub(crate) fn read_behind(source: &Source<'_>) -> Result<Self, GrammarError> {
+        Self::read_as(source, Rule::selection)
+    }
+
+    fn read_as(source: &Source<'_>, rule: Rule) -> Result<Self, GrammarError> {
         let mut subset = Self { relation: Name { parts: Vec::new(), span: source.part }, axes: Vec::new(), alias: None, span: source.part };
-        for pair in source.parse(Rule::subset)? {
+        for pair in source.parse(rule)? {
             match pair.as_rule() {
                 Rule::relation => subset.relation = Name::read(source, pair),
                 Rule::axis => {

@@ -86,16 +86,16 @@ fn expectation(rule: Rule, expected: &[Rule], found: &str) -> String {
             names.push(name);
         }
     }
-    if !matches!(rule, Rule::subset | Rule::dims | Rule::along | Rule::around) {
+    if !matches!(rule, Rule::subset | Rule::selection | Rule::dims | Rule::along | Rule::around) {
         names.iter_mut().filter(|name| *name == "a name").for_each(|name| *name = "the name of a cube".to_string());
     }
     let keywords: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.chars().all(|c| c.is_ascii_uppercase())).collect();
     let guess = nearest(found, &keywords).map_or_else(String::new, |name| format!(", did you mean {name}?"));
     let hint = match rule {
-        Rule::subset if expected.iter().any(|rule| matches!(rule, Rule::axis | Rule::axis_name)) => {
+        Rule::subset | Rule::selection if expected.iter().any(|rule| matches!(rule, Rule::axis | Rule::axis_name)) => {
             ": an axis is written with its selection in parentheses, as in [lat(40:60)]"
         }
-        Rule::subset if expected == [Rule::open_paren] => ", as in [lat(40:60)] and [lev(IN (850, 500))]",
+        Rule::subset | Rule::selection if expected == [Rule::open_paren] => ", as in [lat(40:60)] and [lev(IN (850, 500))]",
         Rule::along => ": names of axes stand behind ALONG, as in avg(t2m) ALONG (time)",
         Rule::around if expected.iter().any(|rule| matches!(rule, Rule::kw_shrink | Rule::reach | Rule::axis_name)) => {
             ", as in avg(v) AROUND (y(-1:1), x(-1:1)) EDGE CLAMP"

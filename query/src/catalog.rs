@@ -35,7 +35,12 @@ impl CubeSchema {
 
     /// A cube as a table.
     pub fn cube(&self, name: &str) -> Option<CubeTable> {
-        Some(CubeTable::new(View::whole(self.catalog.cube(name)?), self.reader.clone(), self.located.clone()))
+        Some(CubeTable::new(View::whole(self.catalog.cube(name)?), Arc::new(self.reader.clone()), self.located.clone()))
+    }
+
+    /// What reads the files.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// Where cubes come from.

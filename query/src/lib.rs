@@ -4,6 +4,7 @@
 //!   `session.rs` and nowhere else.
 //! * `bind` resolves subsets, `DIMS` and the cube statements against the catalog.
 //! * `table` shows a cube to DataFusion; `dense` is the leaf that executes tile by tile; `optimizer` moves work into it.
+//! * `grids` holds cubes that are derived from cubes, and grids without cubes.
 //! * `result` gives answers their form: rows, or arrays.
 //!
 //! This room opens no socket and starts no process.
@@ -14,6 +15,7 @@ mod dense;
 mod error;
 mod explain;
 mod functions;
+mod grids;
 mod located;
 mod optimizer;
 mod plan;

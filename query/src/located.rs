@@ -14,18 +14,19 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, utils::conjunction};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use futures::{StreamExt, TryStreamExt, stream};
 use graticule_storage::array::{AxisRole, Extent};
 use graticule_storage::catalog::{Cube, CubeVariable};
 use graticule_storage::convention::cf::coordinates::role;
-use graticule_storage::read::{Reader, TileRequest};
+use graticule_storage::read::TileRequest;
 
 use crate::dense::program::{Cells, Program, Step};
 use crate::dense::source::{Reading, Source};
 use crate::dense::stream::on_cpu;
+use crate::dense::supply::Supply;
 use crate::dense::tiles::{TileGrid, TileRef};
 use crate::view::{CubeColumn, View};
 
@@ -154,7 +155,7 @@ impl Within {
 impl Located {
     /// The view without the positions, and with the blocks marked, at which no cell meets all of `predicates` that are about
     /// such coordinates; the same view where none is.
-    pub async fn narrow(&self, view: View, reader: &Reader, predicates: &[&Expr], state: &dyn Session) -> Result<View> {
+    pub async fn narrow(&self, view: View, supply: &Arc<dyn Supply>, predicates: &[&Expr], state: &dyn Session) -> Result<View> {
         let cube = view.cube.clone();
         let mut used: Vec<usize> = Vec::new();
         let mut about: Vec<Expr> = Vec::new();
@@ -181,7 +182,7 @@ impl Located {
         }
         let mut indices = HashMap::new();
         for &v in &used {
-            match self.index(&cube, v, reader).await? {
+            match self.index(&cube, v, supply).await? {
                 Some(ranges) => indices.insert(v, ranges),
                 None => return Ok(view),
             };
@@ -194,12 +195,12 @@ impl Located {
         let statistics = Statistics::new(&cube, &blocks, &indices);
         let wanted = PruningPredicateBuilder::new().with_file_schema(schema).try_build(physical)?.prune(&statistics)?;
         let view = cropped(view, &blocks, &wanted)?.with_within(Within { blocks, wanted });
-        let view = tightened(view, reader, &axes, &used, predicate, state).await?;
+        let view = tightened(view, supply, &axes, &used, predicate, state).await?;
         Ok(view)
     }
 
     /// The index of a variable; `None` for one that is too large.
-    async fn index(&self, cube: &Arc<Cube>, variable: usize, reader: &Reader) -> Result<Option<Arc<BlockRanges>>> {
+    async fn index(&self, cube: &Arc<Cube>, variable: usize, supply: &Arc<dyn Supply>) -> Result<Option<Arc<BlockRanges>>> {
         let key = (cube.name.clone(), cube.generation, variable);
         if let Some(made) = self.made.lock().get(&key) {
             return Ok(Some(made.clone()));
@@ -209,7 +210,7 @@ impl Located {
         if lengths.iter().fold(1u64, |n, l| n.saturating_mul(*l)) > CELLS {
             return Ok(None);
         }
-        let made = Arc::new(BlockRanges::read(cube, variable, Blocks::new(axes, &lengths), reader).await?);
+        let made = Arc::new(BlockRanges::read(cube, variable, Blocks::new(axes, &lengths), supply).await?);
         let mut kept = self.made.lock();
         // Of a cube that changed only the newest index is of use.
         kept.retain(|(name, generation, _), _| *name != cube.name || *generation == cube.generation);
@@ -219,11 +220,11 @@ impl Located {
 }
 
 impl BlockRanges {
-    async fn read(cube: &Arc<Cube>, variable: usize, blocks: Blocks, reader: &Reader) -> Result<BlockRanges> {
+    async fn read(cube: &Arc<Cube>, variable: usize, blocks: Blocks, supply: &Arc<dyn Supply>) -> Result<BlockRanges> {
         let view = one_plane(View::whole(cube.clone()), &blocks.axes)?;
         let program = Program::read(&view, vec![CubeColumn::Variable(variable)]);
         let of = blocks.clone();
-        let tiles = each_tile(view, reader, program, move |tile, cells| {
+        let tiles = each_tile(view, supply, program, move |tile, cells| {
             let values = compute::cast(cells.batch.column(0), &DataType::Float64)?;
             Ok(of.ranges_in(tile, values.as_primitive::<Float64Type>()))
         });
@@ -287,7 +288,7 @@ fn one_plane(mut view: View, axes: &[usize]) -> Result<View> {
 /// Reads the tiles of a view, those that it wants, and works on each on the CPU threads.
 async fn each_tile<T: Send + 'static>(
     view: View,
-    reader: &Reader,
+    supply: &Arc<dyn Supply>,
     program: Program,
     work: impl Fn(&TileRef<'_>, Cells) -> Result<T> + Send + Sync + 'static,
 ) -> Result<Vec<T>> {
@@ -296,19 +297,17 @@ async fn each_tile<T: Send + 'static>(
     let shared = Arc::new((Arc::new(view), program, work));
     stream::iter(0..tiles.len())
         .map(|number| {
-            let (tiles, shared, variables, reader) = (tiles.clone(), shared.clone(), variables.clone(), reader.clone());
+            let (tiles, shared, variables, supply) = (tiles.clone(), shared.clone(), variables.clone(), supply.clone());
             async move {
                 let extent = tiles.tile(number).cube_extent();
                 if !shared.0.wants(&extent) {
                     return Ok(None);
                 }
-                let external = |e: graticule_storage::Error| DataFusionError::External(Box::new(e));
-                let fetched = reader.fetch(&shared.0.cube, TileRequest { extent, variables }).await.map_err(external)?;
-                let decoder = reader.clone();
-                on_cpu(&reader, move || {
+                let fetched = supply.fetch(&shared.0.cube, TileRequest { extent, variables }).await?;
+                on_cpu(supply.reader(), move || {
                     let tile = tiles.tile(number);
                     let (view, program, work) = shared.as_ref();
-                    let read = decoder.decode(fetched).map_err(external)?;
+                    let read = fetched()?;
                     let (reading, variables) = (Reading::new(view, program, &tile), program.variables());
                     let source = Source::new(view.clone(), Arc::default(), &reading, &variables, read)?;
                     let cells = program.run(&source, tile.view_extent().ranges())?;
@@ -342,7 +341,14 @@ fn cropped(mut view: View, blocks: &Blocks, wanted: &[bool]) -> Result<View> {
 }
 
 /// The view with just the positions at which the predicate holds for some cell: the coordinates in the wanted blocks are read.
-async fn tightened(view: View, reader: &Reader, axes: &[usize], used: &[usize], predicate: Expr, state: &dyn Session) -> Result<View> {
+async fn tightened(
+    view: View,
+    supply: &Arc<dyn Supply>,
+    axes: &[usize],
+    used: &[usize],
+    predicate: Expr,
+    state: &dyn Session,
+) -> Result<View> {
     if view.cells() == 0 {
         return Ok(view);
     }
@@ -352,7 +358,7 @@ async fn tightened(view: View, reader: &Reader, axes: &[usize], used: &[usize], 
     let read = DFSchema::try_from(program.read_schema.as_ref().clone())?;
     program.steps.push(Step::Mask(state.create_physical_expr(predicate, &read)?));
     let along = axes.to_vec();
-    let found = each_tile(plane, reader, program, move |tile, cells| {
+    let found = each_tile(plane, supply, program, move |tile, cells| {
         let extent = tile.view_extent();
         let lengths: Vec<usize> = extent.ranges().iter().map(|r| (r.end - r.start) as usize).collect();
         let mut seen: Vec<Vec<bool>> = along.iter().map(|&a| vec![false; lengths[a]]).collect();

@@ -12,11 +12,11 @@ use datafusion::common::{DFSchema, Statistics, stats::Precision};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
-use graticule_storage::read::Reader;
 
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Program, Step};
+use crate::dense::supply::Supply;
 use crate::located::Located;
 use crate::view::{CubeColumn, View};
 
@@ -25,7 +25,8 @@ use crate::view::{CubeColumn, View};
 pub(crate) struct CubeTable {
     /// What is seen.
     pub view: Arc<View>,
-    reader: Reader,
+    /// Where the values come from.
+    pub supply: Arc<dyn Supply>,
     located: Arc<Located>,
     schema: SchemaRef,
 }
@@ -38,14 +39,14 @@ impl std::fmt::Debug for CubeTable {
 
 impl CubeTable {
     /// A table over what is seen of a cube.
-    pub fn new(view: View, reader: Reader, located: Arc<Located>) -> CubeTable {
+    pub fn new(view: View, supply: Arc<dyn Supply>, located: Arc<Located>) -> CubeTable {
         let schema = view.schema(&view.columns());
-        CubeTable { view: Arc::new(view), reader, located, schema }
+        CubeTable { view: Arc::new(view), supply, located, schema }
     }
 
     /// The same cube seen through another view.
     pub fn with_view(&self, view: View) -> CubeTable {
-        CubeTable::new(view, self.reader.clone(), self.located.clone())
+        CubeTable::new(view, self.supply.clone(), self.located.clone())
     }
 
     /// The one axis that a predicate depends on.
@@ -123,7 +124,8 @@ impl TableProvider for CubeTable {
                 None => masks.push(filter),
             }
         }
-        view = self.located.narrow(view, &self.reader, &masks, state).await?;
+        let supply = self.supply.planned(state).await?.unwrap_or_else(|| self.supply.clone());
+        view = self.located.narrow(view, &supply, &masks, state).await?;
         let all = view.columns();
         let wanted: Vec<CubeColumn> = match projection {
             Some(p) => p.iter().map(|&i| all[i]).collect(),
@@ -155,7 +157,7 @@ impl TableProvider for CubeTable {
             program.steps.push(Step::Map { exprs, schema });
         }
         let partitions = state.config_options().execution.target_partitions;
-        let leaf = LeafPlan::scan(self.reader.clone(), Arc::new(view), program, limit, partitions);
+        let leaf = LeafPlan::scan(supply, Arc::new(view), program, limit, partitions);
         Ok(Arc::new(CubeExec::new(leaf)))
     }
 }

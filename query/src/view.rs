@@ -59,6 +59,8 @@ pub struct View {
     pub axes: Vec<AxisView>,
     /// Set where a predicate on 2-D coordinates rules out some blocks of cells.
     within: Option<Arc<Within>>,
+    /// Of a derived cube: where its tiles begin, one rising list an axis, from 0 to its length.
+    cuts: Option<Arc<[Vec<u64>]>>,
 }
 
 /// A column of a cube's table.
@@ -74,7 +76,22 @@ impl View {
     /// All of a cube.
     pub fn whole(cube: Arc<Cube>) -> Self {
         let axes = cube.grid.axes.iter().map(AxisView::whole).collect();
-        View { cube, axes, within: None }
+        View { cube, axes, within: None, cuts: None }
+    }
+
+    /// All of a derived cube, whose tiles begin at `cuts`: one rising list an axis, from 0 to its length.
+    pub(crate) fn derived(cube: Arc<Cube>, cuts: Vec<Vec<u64>>) -> Self {
+        View { cuts: Some(cuts.into()), ..View::whole(cube) }
+    }
+
+    /// Where tiles of these variables may begin: one rising list an axis, from 0 to its length. Along an axis of a cube of
+    /// files these are the starts of chunks; where none of the variables has chunks, every tile has a bounded number of cells.
+    pub fn cuts(&self, variables: &[usize]) -> Vec<Vec<u64>> {
+        match &self.cuts {
+            Some(cuts) => cuts.to_vec(),
+            None if variables.is_empty() => even_cuts(&self.cube.grid.shape()),
+            None => self.cube.cuts(variables),
+        }
     }
 
     /// The same view, of which only these blocks are wanted.
@@ -138,7 +155,7 @@ impl View {
     fn with_axis(&self, axis: usize, view: AxisView) -> View {
         let mut axes = self.axes.clone();
         axes[axis] = view;
-        View { cube: self.cube.clone(), axes, within: self.within.clone() }
+        View { cube: self.cube.clone(), axes, within: self.within.clone(), cuts: self.cuts.clone() }
     }
 
     /// The columns of the cube's table: axes first, slowest first, then variables.
@@ -181,6 +198,22 @@ impl View {
     pub fn schema(&self, columns: &[CubeColumn]) -> SchemaRef {
         Arc::new(Schema::new(columns.iter().map(|&c| self.field(c)).collect::<Vec<_>>()))
     }
+}
+
+/// Cuts that leave about a million cells between them, the fastest axes whole as long as that goes.
+pub(crate) fn even_cuts(shape: &[u64]) -> Vec<Vec<u64>> {
+    let mut left = 1u64 << 20;
+    let mut cuts: Vec<Vec<u64>> = shape
+        .iter()
+        .rev()
+        .map(|&n| {
+            let step = n.min(left).max(1);
+            left = (left / step).max(1);
+            (0..n).step_by(step as usize).chain([n]).collect()
+        })
+        .collect();
+    cuts.reverse();
+    cuts
 }
 
 fn push_position(runs: &mut Vec<Range<u64>>, position: u64) {

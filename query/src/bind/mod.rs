@@ -5,8 +5,11 @@ pub(crate) mod around;
 pub(crate) mod calendars;
 mod coordinates;
 pub mod dims;
+mod grids;
 pub mod names;
 pub(crate) mod origin;
 pub(crate) mod relations;
 pub mod statements;
 pub(crate) mod subset;
+
+pub(crate) use coordinates::period;

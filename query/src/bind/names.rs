@@ -115,6 +115,7 @@ impl Resolver<'_> {
             let aliases: Vec<Ident> = alias.map_or(vec![], |a| a.columns.iter().map(|c| c.name.clone()).collect());
             let columns = match source {
                 Source::Named { name, .. } => self.table(&name),
+                Source::Axes { names, .. } => Some(names),
                 Source::Query(query) => self.query(query)?,
                 Source::Other => None,
             };

@@ -99,6 +99,13 @@ pub enum Source<'a> {
         /// The calls `axis_at(...)`, `axis_range(...)` and so on.
         specs: Vec<&'a Function>,
     },
+    /// `grid(y => axis(...), ...)`: the axes by name, and the specifications of `subset(...)` around it.
+    Axes {
+        /// Names, slowest axis first.
+        names: Vec<String>,
+        /// The calls `axis_at(...)` and so on.
+        specs: Vec<&'a Function>,
+    },
     /// A query in parentheses.
     Query(&'a mut Query),
     /// A table function over no relation, or a form of relation that the dialect says nothing about.
@@ -167,6 +174,9 @@ fn inner_relation(args: &[FunctionArg]) -> Source<'_> {
     let mut specs = vec![];
     let mut args = args;
     loop {
+        if let Some(names) = named(args) {
+            return Source::Axes { names, specs };
+        }
         specs.extend(args.iter().skip(1).filter_map(argument).filter_map(|e| if let Expr::Function(call) = e { Some(call) } else { None }));
         let name = match args.first() {
             Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) => match first {
@@ -185,6 +195,16 @@ fn inner_relation(args: &[FunctionArg]) -> Source<'_> {
         };
         return Source::Named { name, specs };
     }
+}
+
+/// The names of arguments that all have one, and there is one at least.
+fn named(args: &[FunctionArg]) -> Option<Vec<String>> {
+    let name = |arg: &FunctionArg| match arg {
+        FunctionArg::Named { name, .. } => Some(normalised(name)),
+        FunctionArg::ExprNamed { name: Expr::Identifier(name), .. } => Some(normalised(name)),
+        _ => None,
+    };
+    args.iter().map(name).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
 }
 
 /// Looks at the expressions of one SELECT, from the outside in; queries inside them are handed over whole.

@@ -25,6 +25,7 @@ use graticule_storage::convention::cf::coordinates::role;
 
 use super::coordinates::{Spec, select};
 use super::names::did_you_mean;
+use super::relations::arguments;
 use crate::Parameters;
 use crate::catalog::CubeSchema;
 use crate::located::is_located;
@@ -44,24 +45,77 @@ impl RelationPlanner for SubsetPlanner {
         let TableFactor::Table { name, args: Some(args), alias, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        if !matches!(name.0.as_slice(), [ObjectNamePart::Identifier(Ident { value, .. })] if value.eq_ignore_ascii_case("subset")) {
-            return Ok(RelationPlanning::Original(Box::new(relation)));
-        }
-        let Some((first, specs)) = args.args.split_first() else {
-            return plan_err!("subset() wants a relation and what to select of its axes");
-        };
-        let mut plan = self.relation(relation_name(first)?, &relation, context)?;
-        for spec in specs {
-            let call = call_of(spec)?;
-            plan = self.narrowed(plan, call, context).map_err(|e| at(e, call.span()))?;
-        }
+        let Some(function) = TableCall::of(name) else { return Ok(RelationPlanning::Original(Box::new(relation))) };
+        let plan = self.call(function, &args.args, &relation, context)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation { plan, alias: alias.clone() })))
     }
 }
 
+/// A table function of the dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableCall {
+    /// `subset(relation, axis_trim(...), ...)`
+    Subset,
+    /// `grid(y => axis(...), ...)`
+    Grid,
+}
+
+impl TableCall {
+    fn of(name: &ObjectName) -> Option<TableCall> {
+        let [ObjectNamePart::Identifier(Ident { value, .. })] = name.0.as_slice() else { return None };
+        match value.to_ascii_lowercase().as_str() {
+            "subset" => Some(TableCall::Subset),
+            "grid" => Some(TableCall::Grid),
+            _ => None,
+        }
+    }
+}
+
 impl SubsetPlanner {
+    /// Plans a call; `factor` is the relation in FROM that it stands in.
+    fn call(
+        &self,
+        function: TableCall,
+        args: &[FunctionArg],
+        factor: &TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        if function == TableCall::Grid {
+            return self.grid(args, context);
+        }
+        let Some((first, rest)) = args.split_first() else {
+            return plan_err!("{function:?} wants a relation first");
+        };
+        let mut plan = self.operand(first, factor, context)?;
+        for spec in rest {
+            let call = call_of(spec)?;
+            plan = self.narrowed(plan, call, context).map_err(|e| at(e, call.span()))?;
+        }
+        Ok(plan)
+    }
+
+    /// The relation that an argument stands for: its name, or one of these calls.
+    pub(super) fn operand(
+        &self,
+        first: &FunctionArg,
+        factor: &TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Function(call))) = first
+            && let Some(function) = TableCall::of(&call.name)
+        {
+            return self.call(function, arguments(call), factor, context);
+        }
+        self.relation(relation_name(first)?, factor, context)
+    }
+
     /// The relation of this name: a CTE in scope, or else a cube or view.
-    fn relation(&self, wanted: ObjectName, factor: &TableFactor, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    pub(super) fn relation(
+        &self,
+        wanted: ObjectName,
+        factor: &TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
         let mut inner = factor.clone();
         if let TableFactor::Table { name, args, alias, .. } = &mut inner {
             *name = wanted.clone();
@@ -134,7 +188,7 @@ impl SubsetPlanner {
     }
 
     /// The value of a constant expression; `None` for a parameter without value.
-    fn constant(&self, expr: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Option<ScalarValue>> {
+    pub(super) fn constant(&self, expr: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Option<ScalarValue>> {
         let empty = DFSchema::empty();
         let planned = context.sql_to_expr(expr.clone(), &empty)?;
         let planned = match &self.parameters {
@@ -186,7 +240,7 @@ fn relation_name(first: &FunctionArg) -> Result<ObjectName> {
     match first {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Identifier(ident))) => Ok(ObjectName::from(vec![ident.clone()])),
         FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::CompoundIdentifier(parts))) => Ok(ObjectName::from(parts.clone())),
-        other => plan_err!("subset() wants the name of a cube, view or CTE first, not {other}"),
+        other => plan_err!("the name of a cube, view or CTE is expected first, not {other}; name a query with WITH ... AS"),
     }
 }
 
@@ -198,7 +252,10 @@ fn call_of(spec: &FunctionArg) -> Result<&Function> {
 }
 
 /// The error, with its place in the desugared text.
-fn at(error: DataFusionError, span: datafusion::sql::sqlparser::tokenizer::Span) -> DataFusionError {
+pub(super) fn at(error: DataFusionError, span: datafusion::sql::sqlparser::tokenizer::Span) -> DataFusionError {
+    if error.diagnostic().is_some() {
+        return error;
+    }
     let message = error.strip_backtrace();
     error.with_diagnostic(Diagnostic::new_error(message, Span::try_from_sqlparser_span(span)))
 }

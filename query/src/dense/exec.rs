@@ -12,12 +12,13 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use graticule_storage::read::{Reader, TileRequest};
+use graticule_storage::read::TileRequest;
 
 use super::program::{Input, Program, Step};
 use super::reduce::{BlockGrid, Reduction, Split};
 use super::source::Reading;
 use super::stream::{self, Queue};
+use super::supply::Supply;
 use super::tensor::TensorLayout;
 use super::tiles::TileGrid;
 use crate::bind::relations::ident;
@@ -36,8 +37,8 @@ pub(crate) struct CubeExec {
 /// Everything that a stream of a [`CubeExec`] needs.
 #[derive(Clone)]
 pub(crate) struct LeafPlan {
-    /// Reads tiles.
-    pub reader: Reader,
+    /// Gives the values of tiles.
+    pub supply: Arc<dyn Supply>,
     /// What is seen of the cube.
     pub view: Arc<View>,
     /// What happens to the cells.
@@ -64,9 +65,9 @@ impl fmt::Debug for LeafPlan {
 
 impl LeafPlan {
     /// A leaf that reads the columns of `program` and gives rows.
-    pub fn scan(reader: Reader, view: Arc<View>, program: Program, fetch: Option<usize>, partitions: usize) -> LeafPlan {
+    pub fn scan(supply: Arc<dyn Supply>, view: Arc<View>, program: Program, fetch: Option<usize>, partitions: usize) -> LeafPlan {
         let tiles = Arc::new(program.tiles(&view));
-        LeafPlan { reader, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions }
+        LeafPlan { supply, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions }
     }
 
     /// What comes out.
@@ -164,12 +165,12 @@ impl CubeExec {
             all if all == requests.len() => format!(", tiles={all}"),
             all => format!(", tiles={} of {all}", requests.len()),
         };
-        let of_all =
-            plan.program.variables().iter().flat_map(|&v| &plan.view.cube.variables[v].pieces).map(|p| p.stored_bytes).sum::<u64>();
-        match plan.reader.estimate(&plan.view.cube, &requests) {
-            Ok(e) => text + &format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
-            Err(e) => text + &format!(", chunks=unknown ({e})"),
-        }
+        let of_all = plan.supply.stored_bytes(&plan.view.cube, &plan.program.variables());
+        text += &match plan.supply.estimate(&plan.view.cube, &requests) {
+            Ok(e) => format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
+            Err(e) => format!(", chunks=unknown ({e})"),
+        };
+        text + &plan.supply.describe()
     }
 }
 

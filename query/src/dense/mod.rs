@@ -1,6 +1,7 @@
 //! Dense execution: cubes are read and computed tile by tile, with coordinates implied.
 //!
 //! * `tiles`: from a view to the boxes that are read.
+//! * `supply`: where the values of a cube come from: files, or another leaf.
 //! * `program`: what happens to the cells of a tile: read, map, mask.
 //! * `window`: columns computed from the cells around, or along axes; `source`: what was read for a tile, halo included.
 //! * `reduce`: keyed reductions: axis keys to groups, typed accumulators, state rows or final values.
@@ -11,6 +12,7 @@ pub(crate) mod program;
 pub(crate) mod reduce;
 pub(crate) mod source;
 pub(crate) mod stream;
+pub(crate) mod supply;
 pub(crate) mod tensor;
 pub(crate) mod tiles;
 pub(crate) mod window;

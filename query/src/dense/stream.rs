@@ -14,7 +14,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use graticule_storage::read::{Fetched, Reader, Tile, TileMetrics, TileRequest};
+use graticule_storage::read::{Reader, Tile, TileMetrics, TileRequest};
 use tokio::sync::OnceCell;
 
 use super::exec::LeafPlan;
@@ -22,6 +22,7 @@ use super::program::{Cells, Program};
 use super::reduce::kernel::CellMap;
 use super::reduce::{Accumulators, Block, BlockGrid, JointGroups, Reduction, Split, selected_rows};
 use super::source::{Reading, Source};
+use super::supply::Fetched;
 use super::tiles::TileRef;
 use super::window::Kind;
 use super::window::along::{Along, Tables};
@@ -137,16 +138,21 @@ impl Worker {
         Reading::new(&self.plan.view, &self.plan.program, tile)
     }
 
+    fn request(&self, tile: &TileRef<'_>) -> TileRequest {
+        TileRequest { extent: self.reading(tile).cube_extent(), variables: self.plan.program.variables() }
+    }
+
     /// Bytes that a tile takes while it is computed: what is stored, what is decoded, and one copy; windows take some more.
     fn tile_bytes(&self, tile: &TileRef<'_>) -> usize {
         let width: usize = self.plan.program.read_schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(16)).sum();
         let states = self.plan.program.windows().count() * 32;
-        (self.reading(tile).cube_extent().cells() as usize).saturating_mul(width.max(4) * 2 + states)
+        let request = self.request(tile);
+        let working = self.plan.supply.working_bytes(&self.plan.view.cube, &request);
+        (request.extent.cells() as usize).saturating_mul(width.max(4) * 2 + states).saturating_add(working)
     }
 
     async fn fetch(&self, tile: &TileRef<'_>) -> Result<Fetched> {
-        let request = TileRequest { extent: self.reading(tile).cube_extent(), variables: self.plan.program.variables() };
-        self.plan.reader.fetch(&self.plan.view.cube, request).await.map_err(external)
+        self.plan.supply.fetch(&self.plan.view.cube, self.request(tile)).await
     }
 
     /// What the program makes of a tile.
@@ -175,7 +181,7 @@ impl Worker {
 
     /// The first pass of an aggregate along axes: all tiles into all groups. Tiles are computed side by side.
     async fn reduced_along(&self, along: Arc<Along>, tables: Arc<Tables>) -> Result<(ArrayRef, Arc<MemoryReservation>)> {
-        let plan = LeafPlan::scan(self.plan.reader.clone(), self.plan.view.clone(), along.program.clone(), None, self.plan.partitions);
+        let plan = LeafPlan::scan(self.plan.supply.clone(), self.plan.view.clone(), along.program.clone(), None, self.plan.partitions);
         let worker = Worker { plan: Arc::new(plan), ..self.clone() };
         let block = Arc::new(BlockGrid::whole(&worker.plan.tiles).block(&along.groups, &worker.plan.tiles, 0));
         let reduction = Arc::new(along.reduction());
@@ -186,7 +192,7 @@ impl Worker {
                 let (worker, block, tables) = (from.clone(), of.clone(), tables.clone());
                 let task = SpawnedTask::spawn(async move {
                     let (bytes, reserved) = worker.fetch_piece(block.clone(), i).await?;
-                    let reader = worker.plan.reader.clone();
+                    let reader = worker.plan.supply.reader().clone();
                     let Some(bytes) = bytes else { return Ok((i, None, reserved)) };
                     let cells = on_cpu(&reader, move || worker.cells_of(&block.tile(&worker.plan.tiles, i), bytes, &tables)).await?;
                     Ok::<_, DataFusionError>((i, Some(cells), reserved))
@@ -198,7 +204,7 @@ impl Worker {
         while let Some(next) = computed.next().await {
             let (i, Some(cells), reserved) = next? else { continue };
             let (w, b, r) = (worker.clone(), block.clone(), reduction.clone());
-            accumulators = on_cpu(&worker.plan.reader, move || {
+            accumulators = on_cpu(worker.plan.supply.reader(), move || {
                 let _timer = w.measures.compute_time.timer();
                 let map = CellMap::new(&b.contributions(&r.groups, &b.tile(&w.plan.tiles, i)));
                 accumulators.update(&r.aggregates, &cells, &map)?;
@@ -211,7 +217,7 @@ impl Worker {
     }
 
     fn decode(&self, fetched: Fetched) -> Result<Tile> {
-        let tile = self.plan.reader.decode(fetched).map_err(external)?;
+        let tile = fetched()?;
         self.measures.add(&tile.metrics);
         Ok(tile)
     }
@@ -256,7 +262,7 @@ impl Worker {
         let fetched = self.fetch(&tile).await?;
         let tables = self.tables().await?;
         let rows = self.context.session_config().batch_size().max(1);
-        let reader = plan.reader.clone();
+        let reader = plan.supply.reader().clone();
         let batches = on_cpu(&reader, move || {
             let tile = self.plan.tiles.tile(number);
             let cells = self.cells_of(&tile, fetched, &tables)?;
@@ -310,7 +316,7 @@ impl Worker {
                         None => worker.begin(&reduction, &block)?,
                     };
                     let (w, r, b, tables) = (worker.clone(), reduction.clone(), block.clone(), worker.tables().await?);
-                    let (accumulators, done) = on_cpu(&worker.plan.reader, move || {
+                    let (accumulators, done) = on_cpu(worker.plan.supply.reader(), move || {
                         if let Some((i, (bytes, reserved))) = piece {
                             w.reduce_tile(&r, &b, i, (bytes, &tables), None, &mut accumulators)?;
                             drop(reserved);
@@ -356,7 +362,7 @@ impl Worker {
             while let Some(next) = fetched.next().await {
                 let (i, (bytes, reserved)) = next?;
                 let (w, r, b, tables) = (self.clone(), reduction.clone(), block.clone(), self.tables().await?);
-                (accumulators, joint) = on_cpu(&self.plan.reader, move || {
+                (accumulators, joint) = on_cpu(self.plan.supply.reader(), move || {
                     w.reduce_tile(&r, &b, i, (bytes, &tables), joint.as_mut(), &mut accumulators)?;
                     drop(reserved);
                     Ok((accumulators, joint))
@@ -448,10 +454,6 @@ fn add_alongs(program: &Program, found: &mut Vec<Arc<Along>>) {
             _ => add_alongs(&window.below, found),
         }
     }
-}
-
-fn external(error: graticule_storage::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 fn slices(batch: RecordBatch, rows: usize) -> Vec<RecordBatch> {

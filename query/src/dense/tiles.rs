@@ -55,7 +55,7 @@ impl Segment {
 impl TileGrid {
     /// Tiles for reading these variables (positions in the cube).
     pub fn new(view: &View, variables: &[usize]) -> TileGrid {
-        let cuts = view.cube.cuts(variables);
+        let cuts = view.cuts(variables);
         let segments: Vec<Vec<Segment>> = view.axes.iter().zip(&cuts).map(|(axis, cuts)| segments_of(axis, cuts)).collect();
         let apart: Vec<bool> = (0..segments.len()).map(|axis| view.cuts_tiles(axis)).collect();
         TileGrid { segments: join_small(segments, &apart) }

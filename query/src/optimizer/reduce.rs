@@ -111,7 +111,7 @@ fn small_blocks(
 ) -> Result<(TileGrid, BlockGrid), String> {
     let mut tiles = program.tiles(&plan.view);
     let mut blocks = BlockGrid::new(groups, &tiles);
-    let cuts = plan.view.cube.cuts(&program.variables());
+    let cuts = plan.view.cuts(&program.variables());
     let mut axes: Vec<usize> = groups.keys.iter().map(|k| k.axis).collect();
     axes.sort_unstable();
     axes.dedup();

@@ -105,7 +105,7 @@ fn dense(
     };
     let windows = exprs.iter().map(made).collect::<Result<Vec<_>, String>>()?;
     let program = above(&plan.program, plan, windows, node).map_err(|e| e.to_string())?;
-    let leaf = LeafPlan::scan(plan.reader.clone(), plan.view.clone(), program, None, plan.partitions);
+    let leaf = LeafPlan::scan(plan.supply.clone(), plan.view.clone(), program, None, plan.partitions);
     let cells = |i| Reading::new(&leaf.view, &leaf.program, &leaf.tiles.tile(i)).cube_extent().cells();
     if let Some(cells) = (0..leaf.tiles.len()).map(cells).find(|&cells| cells > MOST_CELLS) {
         return Err(format!("a window: {cells} cells would be read for one tile"));

@@ -111,7 +111,7 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
     }
     let program = plan.program.reading_only(&plan.view, exprs, wanted.iter().map(|(_, f)| f.as_ref().clone()).collect())?;
     let schema = tensor_schema(fields, axes_json(&result_axes, &plan.view)?);
-    let mut array = LeafPlan::scan(plan.reader.clone(), plan.view.clone(), program, None, plan.partitions);
+    let mut array = LeafPlan::scan(plan.supply.clone(), plan.view.clone(), program, None, plan.partitions);
     array.tensors = Some(Arc::new(TensorLayout { schema, axes, columns }));
     Ok(Some(array))
 }

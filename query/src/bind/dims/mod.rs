@@ -140,6 +140,7 @@ impl Expander<'_> {
             let columns = alias.map_or(vec![], |a| a.columns.clone());
             let carried = match source {
                 Source::Named { name, specs } => self.table(&name).without_fixed(&specs),
+                Source::Axes { names, specs } => Carried::cube(names).without_fixed(&specs),
                 Source::Query(query) => self.query(query)?,
                 Source::Other => Carried::default(),
             };
