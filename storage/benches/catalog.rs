@@ -26,7 +26,8 @@ async fn main() {
         Some("chunks") => chunks(number(1_000_000)).await,
         Some("granules") => granules(number(100_000)).await,
         Some("listing") => granules(number(5_000)).await,
-        _ => eprintln!("one of: index FOLDER, chunks N, granules N, listing N"),
+        Some("open") => reopen(arguments.get(1).expect("a data directory")).await,
+        _ => eprintln!("one of: index FOLDER, chunks N, granules N, listing N, open DATA"),
     }
 }
 
@@ -72,11 +73,28 @@ async fn finish(catalog: Catalog, data: &Path) -> Catalog {
     }
     drop(catalog);
     let bytes: u64 = walk(data);
+    in_another_process(data);
     let started = Instant::now();
     let catalog = open(data).await;
     told("open the catalog", started, 1);
     println!("the catalog takes {:.1} MB on disk", bytes as f64 / 1e6);
     catalog
+}
+
+/// What a server sees that starts on this data directory: opening, planning one step, and its memory.
+fn in_another_process(data: &Path) {
+    std::process::Command::new(std::env::current_exe().unwrap()).arg("open").arg(data).status().unwrap();
+}
+
+async fn reopen(data: &str) {
+    let started = Instant::now();
+    let catalog = open(Path::new(data)).await;
+    told("  another process opens the catalog", started, 1);
+    let (reader, cube) = reading(catalog).await;
+    let one = |n: u64| n / 2..n / 2 + 1;
+    let extent = Extent::new(cube.grid.shape().iter().enumerate().map(|(d, &n)| if d == 0 { one(n) } else { 0..n }).collect());
+    plan(&reader, &cube, "  the middle of the first axis", extent);
+    memory();
 }
 
 fn walk(folder: &Path) -> u64 {
@@ -130,6 +148,7 @@ async fn chunks(count: u64) {
     drop(catalog);
     let bytes = walk(data.path());
     println!("{:.2} bytes a chunk on disk", bytes.saturating_sub(before) as f64 / (side * side) as f64);
+    in_another_process(data.path());
     let started = Instant::now();
     let catalog = open(data.path()).await;
     told("open the catalog", started, 1);
@@ -170,6 +189,7 @@ async fn granules(count: u64) {
     let definition = CubeDefinition { axes_from_filename: vec![axis], ..definition("c", folder.path()) };
     let catalog = open(data.path()).await;
     let started = Instant::now();
+    memory();
     let (cube, files) = create(&catalog, definition).await;
     told(&format!("index {files} files to {:?}", cube.grid.shape()), started, files);
     memory();

@@ -448,7 +448,7 @@ mod tests {
             format: "netcdf4".into(),
             arrays: vec![],
             refused: (0..7).map(|i| Refused { path: format!("/v{i}"), reason: "szip".into() }).collect(),
-            attributes: Attributes::default(),
+            attributes: Arc::default(),
             objects: vec![],
         };
         let expected =

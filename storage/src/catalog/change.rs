@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use super::build::{self, Built};
 use super::filename::Patterns;
-use super::index::{self, IndexedFile};
+use super::index::{self, Files, NewPages};
 use super::records::{self, Counters, CubeRecord, DefinitionRecord};
-use super::source::{self, Sharing, Source};
+use super::source::{self, Source};
 use super::{Batch, Catalog, CreateReport, Cube, CubeDefinition, GranuleId, Progress, definitions};
 use crate::{Error, Result};
 
 /// Warnings that a report carries; the rest is counted.
 const WARNINGS: usize = 40;
-
-/// Packed chunk references of new granules: the pages of each array.
-pub type NewPages = Vec<(GranuleId, Vec<Vec<Vec<u8>>>)>;
 
 /// A change, ready to be committed.
 pub struct Change {
@@ -44,16 +41,16 @@ impl Change {
     ) -> Result<(Change, CreateReport)> {
         let patterns = Patterns::new(&definition)?;
         let listing = index::list(&catalog.objects, &definition, &patterns, false).await?;
-        let (files, skipped) = index::index(&catalog.objects, &listing.files, &listing.named, progress).await?;
-        let skipped = [listing.skipped, skipped].concat();
-        if files.is_empty() {
+        let mut files = index::index(catalog, &listing.files, &listing.named, progress).await?;
+        let skipped = [listing.skipped, std::mem::take(&mut files.skipped)].concat();
+        if files.sources.is_empty() {
             let why = skipped.first().map_or(String::new(), |s| format!(": {}: {}", s.path, s.reason));
             return Err(Error::User(format!("cube {}: none of {} files can be used{why}", definition.name, skipped.len())));
         }
         let (definition, name) = (Arc::new(definition.clone()), definition.name);
         let mut change = Change { name, before, after: None };
-        let mut report = CreateReport { granules: files.len() as u64, skipped, ..CreateReport::default() };
-        report.warnings = change.put_together(catalog, definition, &patterns, &listing.files, Vec::new(), files)?;
+        let mut report = CreateReport { granules: files.sources.len() as u64, skipped, ..CreateReport::default() };
+        report.warnings = change.put_together(definition, &patterns, &listing.files, Vec::new(), files)?;
         report.cubes = change.after.iter().flat_map(|a| a.cubes.iter().map(|c| c.name.clone())).collect();
         Ok((change, report))
     }
@@ -61,16 +58,15 @@ impl Change {
     /// A change that replaces the granules of a definition: `kept` stay, `files` are new, `order` has all
     /// their locations in the order of the sources. Returns warnings beside it.
     pub fn replace(
-        catalog: &Catalog,
         before: Arc<DefinitionRecord>,
         patterns: &Patterns,
         order: &[String],
         kept: Vec<Source>,
-        files: Vec<IndexedFile>,
+        files: Files,
     ) -> Result<(Change, Vec<String>)> {
         let (definition, name) = (before.definition.clone(), before.definition.name.clone());
         let mut change = Change { name, before: Some(before), after: None };
-        let warnings = change.put_together(catalog, definition, patterns, order, kept, files)?;
+        let warnings = change.put_together(definition, patterns, order, kept, files)?;
         Ok((change, warnings))
     }
 
@@ -118,24 +114,18 @@ impl Change {
         Ok(())
     }
 
-    /// Numbers new granules, brings all into the order of the sources, builds.
+    /// Brings old and new granules into the order of the sources, builds.
     fn put_together(
         &mut self,
-        catalog: &Catalog,
         definition: Arc<CubeDefinition>,
         patterns: &Patterns,
         order: &[String],
         kept: Vec<Source>,
-        files: Vec<IndexedFile>,
+        files: Files,
     ) -> Result<Vec<String>> {
-        let (mut sharing, mut sources, mut pages, mut warnings) = (Sharing::default(), kept, Vec::new(), Vec::new());
-        let first = catalog.take_granule_ids(files.len() as u64);
-        for (id, mut file) in (first..).zip(files) {
-            warnings.extend(std::mem::take(&mut file.warnings).into_iter().map(|w| format!("{}: {w}", file.location())));
-            let (source, new) = file.into_source(id, &mut sharing);
-            pages.push((id, new));
-            sources.push(source);
-        }
+        let Files { sources: new, pages, warnings, .. } = files;
+        let mut sources = kept;
+        sources.extend(new);
         let place: HashMap<&str, usize> = order.iter().enumerate().map(|(i, file)| (file.as_str(), i)).collect();
         sources.sort_by_key(|s| place.get(s.granule.location.as_str()).copied());
         let Built { cubes, warnings: built } = build::build(&definition, patterns, &sources, 0)?;
@@ -244,7 +234,7 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
 
 impl Catalog {
     /// Numbers that no granule has had.
-    fn take_granule_ids(&self, count: u64) -> GranuleId {
+    pub(super) fn take_granule_ids(&self, count: u64) -> GranuleId {
         let mut counters = self.counters.lock();
         let first = counters.granule;
         counters.granule += count;

@@ -1,12 +1,13 @@
 //! From sources to indexed files: listing them, and reading the headers of several at once.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
 use super::filename::Patterns;
 use super::source::{Sharing, Source};
-use super::{CubeDefinition, Granule, GranuleId, Progress, pages};
+use super::{Catalog, CubeDefinition, Granule, GranuleId, Progress, pages};
 use crate::array::Attributes;
 use crate::convention::{self, Variable};
 use crate::format::{self, Refused};
@@ -77,29 +78,49 @@ fn leave_sidecars_out(listing: &mut Listing) {
         let base = SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix))?;
         all.get(base).cloned()
     };
-    let (kept, left): (Vec<String>, Vec<String>) = std::mem::take(&mut listing.files).into_iter().partition(|file| beside(file).is_none());
-    listing.files = kept;
+    let files = std::mem::take(&mut listing.files).into_iter().zip(std::mem::take(&mut listing.versions));
+    let (kept, left): (Vec<_>, Vec<_>) = files.partition(|(file, _)| beside(file).is_none());
+    (listing.files, listing.versions) = kept.into_iter().unzip();
     let reason = |file: &str| format!("belongs to {}", beside(file).unwrap_or_default());
-    listing.skipped.extend(left.into_iter().map(|path| Refused { reason: reason(&path), path }));
+    listing.skipped.extend(left.into_iter().map(|(path, _)| Refused { reason: reason(&path), path }));
 }
 
-/// One file as indexed, not yet a granule of the catalog.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IndexedFile {
-    granule: Granule,
-    variables: Vec<Variable>,
-    stored_bytes: Vec<u64>,
-    /// Packed chunk references: the pages of each array.
-    pub pages: Vec<Vec<Vec<u8>>>,
+/// Files as indexed: granules of the catalog to be.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The granules, in the order of the files.
+    pub sources: Vec<Source>,
+    /// Their packed chunk references.
+    pub pages: NewPages,
+    /// Files that are not used.
+    pub skipped: Vec<Refused>,
     /// What conventions had to guess.
     pub warnings: Vec<String>,
 }
 
-impl IndexedFile {
-    /// Makes it a granule with this number.
-    pub fn into_source(self, id: GranuleId, sharing: &mut Sharing) -> (Source, Vec<Vec<Vec<u8>>>) {
-        let granule = Granule { id, ..self.granule };
-        (Source::new(granule, self.variables, &self.stored_bytes, sharing), self.pages)
+/// Packed chunk references of new granules: the pages of each array.
+pub type NewPages = Vec<(GranuleId, Vec<Vec<Vec<u8>>>)>;
+
+/// One file as indexed, not yet a granule of the catalog.
+#[derive(Debug, Clone, PartialEq)]
+struct IndexedFile {
+    granule: Granule,
+    variables: Vec<Variable>,
+    stored_bytes: Vec<u64>,
+    /// Packed chunk references: the pages of each array.
+    pages: Vec<Vec<Vec<u8>>>,
+    warnings: Vec<String>,
+}
+
+impl Files {
+    /// Takes a file in as the granule of this number. What it has in common with others is kept once, so that of many files at
+    /// a time only what tells them apart is held.
+    fn add(&mut self, id: GranuleId, file: IndexedFile, sharing: &mut Sharing) {
+        let location = &file.granule.location;
+        self.warnings.extend(file.warnings.into_iter().map(|w| format!("{location}: {w}")));
+        let granule = Granule { id, ..file.granule };
+        self.sources.push(Source::new(granule, file.variables, &file.stored_bytes, sharing));
+        self.pages.push((id, file.pages));
     }
 }
 
@@ -111,32 +132,33 @@ enum Outcome {
 
 /// Indexes files, several at once; the result is in the order of `files`. Files of no known format and files without variables
 /// are skipped, unless they are `named`; any other failure ends the work.
-pub async fn index(
-    objects: &Objects,
-    files: &[String],
-    named: &HashSet<String>,
-    progress: &dyn Progress,
-) -> Result<(Vec<IndexedFile>, Vec<Refused>)> {
+pub async fn index(catalog: &Catalog, files: &[String], named: &HashSet<String>, progress: &dyn Progress) -> Result<Files> {
+    let objects = &catalog.objects;
+    let first = catalog.take_granule_ids(files.len() as u64);
     let at_once = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     progress.start("indexing", files.len() as u64);
-    let outcomes: Result<Vec<Outcome>> = futures::stream::iter(files.iter().cloned().map(|file: String| {
+    let mut outcomes = futures::stream::iter(files.iter().cloned().map(|file: String| {
         let (objects, must) = (objects.clone(), named.contains(&file));
         let work = tokio::spawn(async move { index_file(&objects, &file, must).await });
         async move { work.await.unwrap_or_else(|e| Err(Error::Internal(format!("indexing stopped: {e}")))) }
     }))
     .buffered(at_once)
-    .inspect(|_| progress.advance(1))
-    .try_collect()
-    .await;
-    progress.finish();
-    let (mut indexed, mut skipped) = (Vec::new(), Vec::new());
-    for outcome in outcomes? {
+    .zip(futures::stream::iter(first..));
+    let (mut indexed, mut sharing) = (Files::default(), Sharing::default());
+    let mut failure = None;
+    while let Some((outcome, id)) = outcomes.next().await {
+        progress.advance(1);
         match outcome {
-            Outcome::Indexed(file) => indexed.push(*file),
-            Outcome::Skipped(refused) => skipped.push(refused),
+            Ok(Outcome::Indexed(file)) => indexed.add(id, *file, &mut sharing),
+            Ok(Outcome::Skipped(refused)) => indexed.skipped.push(refused),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
         }
     }
-    Ok((indexed, skipped))
+    progress.finish();
+    failure.map_or(Ok(indexed), Err)
 }
 
 async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Outcome> {
@@ -167,7 +189,7 @@ async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Out
 
 impl IndexedFile {
     /// Packs what a format and the conventions found in a file.
-    pub fn new(
+    fn new(
         location: &str,
         version: ObjectVersion,
         indexed: format::IndexedGranule,
@@ -184,21 +206,16 @@ impl IndexedFile {
                 location: location.to_owned(),
                 version,
                 format: indexed.format,
-                arrays: indexed.arrays.into_iter().map(|a| a.metadata).collect(),
+                arrays: indexed.arrays.into_iter().map(|a| Arc::new(a.metadata)).collect(),
                 refused: indexed.refused,
                 objects: indexed.objects,
-                attributes: if described.attributes == Attributes::default() { indexed.attributes } else { described.attributes },
+                attributes: Arc::new(if described.attributes == Attributes::default() { indexed.attributes } else { described.attributes }),
             },
             variables: described.variables,
             stored_bytes,
             pages,
             warnings: described.warnings,
         })
-    }
-
-    /// Where it lies.
-    pub fn location(&self) -> &str {
-        &self.granule.location
     }
 }
 

@@ -29,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
-pub use store::{Batch, CatalogStore, MemoryStore, SledStore};
+pub use store::{Batch, CatalogStore, LogStore, MemoryStore};
 pub use types::{CatalogLocation, ChunkPage, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
 
 use self::change::Change;
@@ -193,10 +193,12 @@ impl Catalog {
 
     /// A granule by number.
     pub fn granule(&self, id: GranuleId) -> Result<Arc<Granule>> {
-        self.granules.get_or_insert_with(&id, || {
-            let record = self.store.get(&records::granule_key(id))?.ok_or_else(|| Error::NotFound(format!("there is no granule {id}")))?;
-            records::decode(&record, &format!("granule {id}")).map(Arc::new)
-        })
+        self.granules.get_or_insert_with(&id, || self.load_granule(id).map(Arc::new))
+    }
+
+    fn load_granule(&self, id: GranuleId) -> Result<Granule> {
+        let record = self.store.get(&records::granule_key(id))?.ok_or_else(|| Error::NotFound(format!("there is no granule {id}")))?;
+        records::decode(&record, &format!("granule {id}"))
     }
 
     /// The page of an array's chunk references that has those of `chunk` (C-order number), loaded on demand and kept within bounds.

@@ -175,7 +175,11 @@ impl<T: Serialize> Shared<T> {
 
     /// The one value that stands for all equal ones.
     pub fn share(&mut self, value: T) -> Arc<T> {
-        let value = Arc::new(value);
+        self.shared(Arc::new(value))
+    }
+
+    /// The same for a value that some share already.
+    pub fn shared(&mut self, value: Arc<T>) -> Arc<T> {
         let number = self.number(&value);
         self.values.get(number as usize).cloned().unwrap_or(value)
     }

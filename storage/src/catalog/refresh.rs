@@ -8,7 +8,7 @@ use futures::StreamExt;
 use super::change::Change;
 use super::filename::Patterns;
 use super::records::{self, DefinitionRecord, SourcesRecord};
-use super::source::{self, Source};
+use super::source::{self, Sharing, Source};
 use super::{Catalog, Progress, RefreshReport, index};
 use crate::{Error, Result};
 
@@ -42,23 +42,23 @@ pub async fn refresh(catalog: &Catalog, name: &str, progress: &dyn Progress) -> 
         }
     }
     report.unchanged = kept.len() as u64;
-    let (files, skipped) = index::index(&catalog.objects, &wanted, &listing.named, progress).await?;
-    for left_out in &skipped {
+    let files = index::index(catalog, &wanted, &listing.named, progress).await?;
+    for left_out in &files.skipped {
         tracing::debug!("{}: left out of cube {name}: {}", left_out.path, left_out.reason);
     }
     // A changed file that is not read any more is removed.
-    let indexed = files.len() as u64;
-    let lost = skipped.iter().filter(|s| before_has(catalog, &before, &s.path)).count() as u64;
+    let indexed = files.sources.len() as u64;
+    let lost = files.skipped.iter().filter(|s| before_has(catalog, &before, &s.path)).count() as u64;
     report.changed -= lost.min(report.changed);
     report.added = indexed - report.changed.min(indexed);
     report.removed = known.len() as u64 + lost;
     if report == (RefreshReport { unchanged: report.unchanged, ..RefreshReport::default() }) {
         return Ok(report);
     }
-    if kept.is_empty() && files.is_empty() {
+    if kept.is_empty() && files.sources.is_empty() {
         return Err(Error::NotFound(format!("cube {name}: none of its files is left; DROP CUBE {name} forgets it")));
     }
-    let (change, warnings) = Change::replace(catalog, before, &patterns, &present, kept, files)?;
+    let (change, warnings) = Change::replace(before, &patterns, &present, kept, files)?;
     for warning in warnings {
         tracing::info!("cube {name}: {warning}");
     }
@@ -87,6 +87,8 @@ fn sources(catalog: &Catalog, definition: &DefinitionRecord) -> Result<Vec<Sourc
     let record = catalog.store.get(format!("s/{name}").as_bytes())?.ok_or_else(damaged)?;
     let record: SourcesRecord = records::decode(&record, name)?;
     let variables = source::from_record(record).filter(|v| v.len() == definition.granules.len()).ok_or_else(damaged)?;
-    let granules = definition.granules.iter().map(|&id| catalog.granule(id));
-    granules.zip(variables).map(|(granule, variables)| Ok(Source { granule: Arc::clone(&granule?), variables })).collect()
+    // Not by way of the cache of granules, which all of a cube's may not fit in.
+    let mut sharing = Sharing::default();
+    let granules = definition.granules.iter().map(|&id| catalog.load_granule(id).map(|granule| Arc::new(sharing.granule(granule))));
+    granules.zip(variables).map(|(granule, variables)| Ok(Source { granule: granule?, variables })).collect()
 }

@@ -24,12 +24,12 @@ pub struct Granule {
     pub version: ObjectVersion,
     /// `netcdf4`, `hdf5`, `geotiff` ...
     pub format: String,
-    /// Its arrays.
-    pub arrays: Vec<ArrayMetadata>,
+    /// Its arrays; granules of one cube share those that are alike.
+    pub arrays: Vec<Arc<ArrayMetadata>>,
     /// What is not read in it.
     pub refused: Vec<Refused>,
     /// Attributes of its root.
-    pub attributes: Attributes,
+    pub attributes: Arc<Attributes>,
     /// Objects beside its own, as they were when they were indexed.
     pub objects: Vec<VersionedObject>,
 }

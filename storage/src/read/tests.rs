@@ -88,9 +88,9 @@ fn granule(id: GranuleId, location: &str, arrays: Vec<ArrayMetadata>) -> Granule
         location: location.into(),
         version,
         format: "test".into(),
-        arrays,
+        arrays: arrays.into_iter().map(Arc::new).collect(),
         refused: vec![],
-        attributes: Attributes::default(),
+        attributes: Arc::default(),
         objects: vec![],
     }
 }

@@ -11,7 +11,7 @@ use super::copy::{Copy, strides};
 use super::fetch::{self, ChunkBytes, Fetched};
 use super::plan::{self, ColumnPlan, References, Source};
 use super::{BroadcastAxis, decode};
-use crate::array::{Attributes, ChunkManifest, DataType, Encoding, Extent};
+use crate::array::{ChunkManifest, DataType, Encoding, Extent};
 use crate::catalog::Granule;
 use crate::format::IndexedArray;
 use crate::object::{ObjectReader, Objects, VersionedObject};
@@ -70,9 +70,9 @@ impl OpenArray {
             location: object.location().into(),
             version: object.version().clone(),
             format: String::new(),
-            arrays: vec![array.metadata.clone()],
+            arrays: vec![Arc::new(array.metadata.clone())],
             refused: Vec::new(),
-            attributes: Attributes::default(),
+            attributes: Arc::default(),
             objects: further.to_vec(),
         };
         let source = Source::new(Arc::new(granule), 0)?;
@@ -82,7 +82,7 @@ impl OpenArray {
     /// The same array, masked by another of its granule: needed for values by an encoding with a mask.
     pub(crate) fn masked_by(mut self, mask: &IndexedArray) -> Result<OpenArray> {
         let mut granule = self.source.granule.as_ref().clone();
-        granule.arrays.push(mask.metadata.clone());
+        granule.arrays.push(Arc::new(mask.metadata.clone()));
         let granule = Arc::new(granule);
         self.source = Source::new(Arc::clone(&granule), 0)?;
         self.mask = Some((Source::new(granule, 1)?, Arc::new(mask.manifest.clone())));

@@ -179,7 +179,8 @@ impl<'a> Frame<'a> {
             runs.push(placed);
         }
         let crs = self.crs(definition, warnings)?;
-        let attributes = self.members.first().and_then(|m| m.parts.first()).map(|p| p.granule.attributes.clone()).unwrap_or_default();
+        let attributes =
+            self.members.first().and_then(|m| m.parts.first()).map(|p| p.granule.attributes.as_ref().clone()).unwrap_or_default();
         let mut members = std::mem::take(&mut self.members);
         let lead = members.first().map(|m| m.name.clone()).unwrap_or_default();
         members.sort_by_key(|m| m.parts.first().map(|p| (p.order, p.array)));

@@ -63,9 +63,9 @@ impl Files {
             location: location.to_owned(),
             version: ObjectVersion { size: 1, modified_micros: id as i64, etag: None },
             format: "netcdf4".into(),
-            arrays: variables.iter().map(array).collect(),
+            arrays: variables.iter().map(array).map(Arc::new).collect(),
             refused: vec![],
-            attributes: Attributes::default(),
+            attributes: Arc::default(),
             objects: vec![],
         };
         let variable = |(array, (name, axes)): (usize, &(&str, Vec<Axis>))| Variable {
@@ -267,10 +267,10 @@ fn attributes_that_differ_are_named() {
     let number = |v: f64| crate::array::AttributeValue::Floats(DataType::Float64, vec![v]);
     for (source, scale) in files.sources.iter_mut().zip([0.1, 0.2, 0.1]) {
         let granule = Arc::make_mut(&mut source.granule);
-        granule.arrays[0].attributes.set("_FillValue", number(f64::NAN));
-        granule.arrays[0].attributes.set("scale_factor", number(scale));
+        Arc::make_mut(&mut granule.arrays[0]).attributes.set("_FillValue", number(f64::NAN));
+        Arc::make_mut(&mut granule.arrays[0]).attributes.set("scale_factor", number(scale));
     }
-    Arc::make_mut(&mut files.sources[2].granule).arrays[0].attributes.set("comment", number(1.0));
+    Arc::make_mut(&mut Arc::make_mut(&mut files.sources[2].granule).arrays[0]).attributes.set("comment", number(1.0));
     assert_eq!(files.one().variables[0].differing, ["scale_factor", "comment"]);
 }
 
