@@ -29,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
-pub use store::{Batch, CatalogStore, LogStore, MemoryStore};
+pub use store::{Batch, CatalogStore, DiskStore, MemoryStore};
 pub use types::{CatalogLocation, ChunkPage, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
 
 use self::change::Change;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::change::Change;
 use super::definitions::{self, Definitions};
 use super::records::{self, Counters, CubeRecord, DefinitionRecord};
-use super::{Catalog, CatalogStore, CubeDefinition, LogStore, NoProgress, State};
+use super::{Catalog, CatalogStore, CubeDefinition, DiskStore, NoProgress, State};
 use crate::object::Objects;
 use crate::{Error, Result};
 
@@ -18,7 +18,7 @@ const STORE: &str = "catalog";
 pub async fn open(folder: PathBuf, objects: Objects) -> Result<Catalog> {
     std::fs::create_dir_all(&folder).map_err(|e| Error::Io { object: folder.display().to_string(), reason: e.to_string() })?;
     let path = folder.join(STORE);
-    let store = match LogStore::open(&path) {
+    let store = match DiskStore::open(&path) {
         Ok(store) => Some(store),
         Err(error @ Error::Data { .. }) => {
             tracing::warn!("{error}");
@@ -47,7 +47,7 @@ pub async fn open(folder: PathBuf, objects: Objects) -> Result<Catalog> {
     let written = written?;
     let aside = set_aside(&path)?;
     tracing::warn!("the catalog's store {} does not open and was set aside as {}", path.display(), aside.display());
-    rebuild(LogStore::open(&path)?, folder, objects, written).await
+    rebuild(DiskStore::open(&path)?, folder, objects, written).await
 }
 
 /// What a store that opened holds.
@@ -104,7 +104,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 }
 
 /// Fills an empty store from the definitions. All are noted first, so that none is lost when this is interrupted.
-async fn rebuild(store: LogStore, folder: PathBuf, objects: Objects, written: Definitions) -> Result<Catalog> {
+async fn rebuild(store: DiskStore, folder: PathBuf, objects: Objects, written: Definitions) -> Result<Catalog> {
     let catalog = Catalog::with_store(Box::new(store), Some(folder), objects);
     // Changes go on from the last one that was written, so that an interrupted rebuild does not look like lost commits.
     catalog.counters.lock().generation = written.generation;

@@ -211,7 +211,7 @@ async fn a_damaged_store_is_set_aside_and_built_again() {
     drop(catalog);
     let lost = gone.path().to_owned();
     drop(gone);
-    for (round, damage) in ["records", "all"].into_iter().enumerate() {
+    for (round, damage) in ["records.redb", "all"].into_iter().enumerate() {
         let store = data.path().join("catalog");
         for entry in std::fs::read_dir(&store).unwrap() {
             let path = entry.unwrap().path();
@@ -248,7 +248,7 @@ async fn the_store_of_an_earlier_version_is_built_again() {
     create(&catalog, definition("c", files.path())).await.unwrap();
     drop(catalog);
     let store = data.path().join("catalog");
-    std::fs::remove_file(store.join("records")).unwrap();
+    std::fs::remove_file(store.join("records.redb")).unwrap();
     ["conf", "db"].into_iter().for_each(|name| std::fs::write(store.join(name), b"of another kind").unwrap());
     let catalog = open(data.path()).await;
     assert_eq!((catalog.cubes().len(), catalog.granules("c").unwrap().len(), broken(data.path())), (1, 3, 1));

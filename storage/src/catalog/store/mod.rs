@@ -1,12 +1,12 @@
 //! Where the catalog's records lie: a small ordered key-value store behind one trait, so that nothing leans on the store chosen.
 
-mod log;
 mod memory;
+mod on_disk;
 
 use std::collections::BTreeMap;
 
-pub use log::LogStore;
 pub use memory::MemoryStore;
+pub use on_disk::DiskStore;
 
 use crate::Result;
 
@@ -116,13 +116,13 @@ mod conformance {
     }
 
     #[test]
-    fn log_store_conforms_and_keeps_what_it_committed() {
+    fn disk_store_conforms_and_keeps_what_it_committed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = LogStore::open(folder.path()).unwrap();
+        let store = DiskStore::open(folder.path()).unwrap();
         conforms(&store);
-        assert!(matches!(LogStore::open(folder.path()), Err(Error::Resources(m)) if m.contains("in use by another server")));
+        assert!(matches!(DiskStore::open(folder.path()), Err(Error::Resources(m)) if m.contains("in use by another server")));
         drop(store);
-        let store = LogStore::open(folder.path()).unwrap();
+        let store = DiskStore::open(folder.path()).unwrap();
         assert_eq!((keys(&store, "m/").len(), store.get(b"c").unwrap()), (5_000, None));
     }
 }
