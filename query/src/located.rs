@@ -37,10 +37,12 @@ const CELLS: u64 = 1 << 28;
 /// Tiles fetched at once.
 const AHEAD: usize = 4;
 
-/// True for latitudes and longitudes along two axes or more.
+/// True for latitudes, longitudes and projected coordinates along two axes or more.
 pub(crate) fn is_located(variable: &CubeVariable) -> bool {
     let role = || role(variable.name.rsplit('.').next().unwrap_or_default(), &variable.attributes);
-    variable.axes.len() > 1 && variable.time.is_none() && matches!(role(), AxisRole::Latitude | AxisRole::Longitude)
+    variable.axes.len() > 1
+        && variable.time.is_none()
+        && matches!(role(), AxisRole::Latitude | AxisRole::Longitude | AxisRole::X | AxisRole::Y)
 }
 
 /// Indices that were made so far.

@@ -114,3 +114,33 @@ async fn names_and_periods_are_taken_as_they_are_written() {
     let error = ask(&engine, "SELECT DIMS, avg(t) FROM modle GROUP BY DIMS", Form::Rows).await.unwrap_err().to_string();
     assert!(error.contains("there is no cube `modle`; did you mean `model`?"), "{error}");
 }
+
+/// Cells of a rotated image lie where GDAL's transform puts them (`corpus/tiff/cases.json`, from rasterio), and are found there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_image_is_asked_by_its_coordinates() {
+    let corpus = root().join("tests/corpus/tiff");
+    let cases: Value = serde_json::from_slice(&std::fs::read(corpus.join("cases.json")).unwrap()).unwrap();
+    let case = &cases["rotated"];
+    let t: Vec<f64> = case["transform"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    let (height, width) = (case["height"].as_u64().unwrap(), case["width"].as_u64().unwrap());
+    let centres: Vec<(f64, f64)> = (0..height)
+        .flat_map(|row| (0..width).map(move |column| (column as f64 + 0.5, row as f64 + 0.5)))
+        .map(|(c, r)| (t[2] + t[0] * c + t[1] * r, t[5] + t[3] * c + t[4] * r))
+        .collect();
+    for dense in [true, false] {
+        let engine = empty(1 << 30).await;
+        ask(&engine, &format!("CREATE CUBE turned FROM '{}'", corpus.join("rotated.tif").display()), Form::Rows).await.unwrap();
+        ask(&engine, &format!("SET graticule.dense = {dense}"), Form::Rows).await.unwrap();
+        for (name, of) in [("xc", 0), ("yc", 1)] {
+            let found = cells(&ask(&engine, &format!("SELECT {name} FROM turned"), Form::Array).await.unwrap());
+            let apart = |(found, centre): (&Option<f64>, &(f64, f64))| (found.unwrap() - if of == 0 { centre.0 } else { centre.1 }).abs();
+            assert_eq!(found.len(), centres.len());
+            assert!(found.iter().zip(&centres).map(apart).fold(0.0, f64::max) < 1e-6, "{name}");
+        }
+        let (low, high) = (t[2] + 200.0, t[2] + 500.0);
+        let query = format!("SELECT count(band_1) FROM turned WHERE xc BETWEEN {low} AND {high} AND yc < {}", t[5] - 300.0);
+        let wanted = centres.iter().filter(|(x, y)| (low..=high).contains(x) && *y < t[5] - 300.0).count();
+        assert!(wanted > 50);
+        assert_eq!(numbers(&ask(&engine, &query, Form::Rows).await.unwrap(), 0), [Some(wanted as f64)]);
+    }
+}

@@ -171,6 +171,7 @@ async fn index_file(objects: &Objects, location: &str, must: bool) -> Result<Out
         Err(error) => return Err(error),
     };
     convention::join_characters(&mut indexed);
+    convention::geokeys::add_coordinates(&mut indexed);
     let mut described = convention::describe(objects, &object, &indexed).await?;
     for variable in &described.variables {
         let ignored = convention::encoding_warnings(&indexed, variable.array);

@@ -162,6 +162,7 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
             cells.checked_mul(to.size()).map(Some).ok_or_else(too_large)
         }
         Codec::PackedBools => Ok(Some(packed_bools::encoded_len(decoded))),
+        Codec::Plane { .. } => Ok(Some(plane::PLACE)),
         Codec::Field { .. } | Codec::Integer { .. } | Codec::Float(_) => {
             let (from, to) = elements(codec)?;
             if !decoded.is_multiple_of(to) {
@@ -213,7 +214,7 @@ fn needs_new_buffer(codec: &Codec) -> bool {
     }
     use Codec::{AsType, Delta, Field, FixedScaleOffset, Float, Integer, Interleave, PackedBools, Shuffle, Transpose, Utf32};
     let moves = matches!(codec, Shuffle { .. } | Interleave { .. } | Delta { .. } | FixedScaleOffset { .. } | AsType { .. } | PackedBools);
-    let moves = moves || matches!(codec, Field { .. } | Integer { .. } | Float(_) | Transpose { .. } | Utf32 { .. });
+    let moves = moves || matches!(codec, Field { .. } | Integer { .. } | Float(_) | Transpose { .. } | Utf32 { .. } | Codec::Plane { .. });
     moves || compressor(codec).is_some()
 }
 
@@ -256,6 +257,10 @@ fn undo<'a>(codec: &Codec, held: Held<'a>, expected: Option<usize>, known: usize
         Codec::Utf32 { characters, order } => {
             let n = held.bytes().len();
             return into_new(held, n, last, |input, output| texts::undo_utf32(input, output, *characters as usize, *order));
+        }
+        Codec::Plane { columns, terms } => {
+            let Some(n) = expected else { return Err(Error::unsupported("chunk", "a plane under other codecs")) };
+            return into_new(held, n, last, |input, output| plane::undo(input, *columns, *terms, output));
         }
         Codec::VlenUtf8 | Codec::JsonTexts => return Err(Error::unsupported("chunk", format!("{} of cells", codec.name()))),
         _ => {}

@@ -32,6 +32,7 @@ mod packbits;
 mod packed_bools;
 mod padded_text;
 mod pcodec;
+pub(crate) mod plane;
 mod scale_offset;
 mod shuffle;
 mod snappy;
@@ -251,6 +252,14 @@ pub enum Codec {
     Zarrs(ZarrsChain),
     /// A deflate stream without header (RFC 1951): members of ZIP archives.
     RawDeflate,
+    /// No stored values: a plane over rows and columns, `origin + (row + 1/2) * down + (column + 1/2) * across`, of which a chunk
+    /// stores where it begins. Leaves little-endian `float64`.
+    Plane {
+        /// Cells in a row of the chunk.
+        columns: u32,
+        /// Origin, down, across.
+        terms: [f64; 3],
+    },
 }
 
 impl Codec {
@@ -295,6 +304,7 @@ impl Codec {
             Codec::Pcodec { .. } => "pcodec",
             Codec::Zarrs(_) => "zarrs",
             Codec::RawDeflate => "deflate",
+            Codec::Plane { .. } => "plane",
         }
     }
 }

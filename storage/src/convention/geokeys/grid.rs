@@ -57,7 +57,9 @@ pub(super) fn placement(attributes: &Attributes, point: bool, warnings: &mut Vec
         return Placement::None;
     }
     if t[2] != 0.0 || t[4] != 0.0 {
-        warnings.push(format!("the grid is rotated (attribute GeoTransform = {t:?}): x and y are positions"));
+        warnings.push(format!(
+            "the grid is rotated (attribute GeoTransform = {t:?}): x and y are positions, their coordinates variables along both"
+        ));
         return Placement::Rotated(t);
     }
     if t[1] == 0.0 || t[5] == 0.0 {

@@ -5,6 +5,7 @@ mod grid;
 mod keys;
 mod projection;
 mod registry;
+mod rotated;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use self::crs::crs;
 use self::grid::{Placement, axes, has_control_points, placement};
 use self::keys::{GeoKeys, key};
+pub(crate) use self::rotated::add_coordinates;
 use super::{Described, Overview, Variable};
 use crate::Result;
 use crate::array::{AttributeValue, Attributes, DataType, Encoding};
@@ -46,6 +48,7 @@ pub fn describe(granule: &IndexedGranule) -> Result<Described> {
             Place::FirstImage => arrays.push((number, array)),
             Place::Page(page) if Some(&array.metadata.shape) == first.as_ref() && same_place(granule, page) => arrays.push((number, array)),
             Place::Page(_) => other_grids += 1,
+            Place::Other if rotated::is_coordinate(array) => arrays.push((number, array)),
             Place::Other => {}
         }
     }
@@ -59,7 +62,11 @@ pub fn describe(granule: &IndexedGranule) -> Result<Described> {
             array,
             axes: axes(&indexed.metadata.shape, placement, &keys, &mut warnings),
             encoding: super::encoding_in(granule, array, &mut warnings),
-            attributes: with_transform(&indexed.metadata.attributes, placement),
+            attributes: if rotated::is_coordinate(indexed) {
+                indexed.metadata.attributes.clone()
+            } else {
+                with_transform(&indexed.metadata.attributes, placement)
+            },
             crs: crs.clone(),
         })
         .collect();
@@ -74,7 +81,7 @@ pub(crate) fn crs_of(attributes: &Attributes) -> (Option<String>, Vec<String>) {
     (crs(&GeoKeys::of(attributes), &mut warnings), warnings)
 }
 
-/// The attributes of a band; those of a rotated one tell its transform, as GDAL and rioxarray name it.
+/// The attributes of a band; those of a rotated one tell its transform, as GDAL and rioxarray name it, and its coordinates.
 fn with_transform(attributes: &Attributes, placement: Placement) -> Attributes {
     let mut attributes = attributes.clone();
     if let Placement::Rotated(t) = placement {
