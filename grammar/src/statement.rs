@@ -34,6 +34,11 @@ pub enum Statement {
         /// The cube.
         name: Name,
     },
+    /// `ANALYZE CUBE era5`
+    AnalyzeCube {
+        /// The cube.
+        name: Name,
+    },
     /// `DROP CUBE [IF EXISTS] era5`
     DropCube {
         /// The cube.
@@ -166,6 +171,7 @@ fn of_the_dialect(tokens: &Tokens<'_>, first: usize, source: &Source<'_>) -> Res
             Statement::CreateCube(CreateCube::read(source)?)
         }
         Some("REFRESH") => Statement::RefreshCube { name: cube(source, source.parse(Rule::refresh_cube)?) },
+        Some("ANALYZE") if second("CUBE") => Statement::AnalyzeCube { name: cube(source, source.parse(Rule::analyze_cube)?) },
         Some("DROP") if second("CUBE") => {
             let pairs = source.parse(Rule::drop_cube)?;
             let if_exists = pairs.clone().any(|pair| pair.as_rule() == Rule::if_exists);

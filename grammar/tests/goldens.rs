@@ -113,6 +113,7 @@ fn describe(statement: &Statement, text: &str) -> String {
         Statement::Copy { query, target, span } => format!("copy to {target:?} at {}\n{}", &text[span.start..span.end], sql(query)),
         Statement::CreateCube(create) => describe_create(create),
         Statement::RefreshCube { name } => format!("refresh {:?}", name.dotted()),
+        Statement::AnalyzeCube { name } => format!("analyze {:?}", name.dotted()),
         Statement::DropCube { name, if_exists } => format!("drop {:?}, if exists {if_exists}", name.dotted()),
         Statement::ShowCubes => "show cubes".to_string(),
         Statement::DescribeCube { name } => format!("describe {:?}", name.dotted()),

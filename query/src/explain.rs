@@ -29,6 +29,8 @@ pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Ar
     let mut rows: Vec<(String, String)> = Vec::new();
     let options = context.session_config().options().clone();
     if analyze {
+        // What is told of the plan is from before it runs.
+        let _ = DisplayableExecutionPlan::new(plan.as_ref()).indent(true).to_string();
         let started = std::time::Instant::now();
         let mut stream = execute_stream(plan.clone(), context)?;
         let mut answered = 0usize;

@@ -22,6 +22,7 @@ use crate::bind::calendars::CalendarTimes;
 use crate::bind::subset::SubsetPlanner;
 use crate::bind::{around, statements};
 use crate::catalog::CubeSchema;
+use crate::dense::admission;
 use crate::optimizer::{self, DenseOptions};
 use crate::result::array;
 use crate::{ErrorKind, Form, QueryError, explain, functions, plan};
@@ -250,16 +251,21 @@ impl Prepared {
         let context = &self.engine.context;
         match &self.work {
             Work::Statement(statement) => {
-                let batch = statements::run((**statement).clone(), &self.engine.catalog, progress.as_ref()).await?;
+                let batch =
+                    statements::run((**statement).clone(), &self.engine.catalog, self.engine.cubes.reader(), progress.as_ref()).await?;
                 Ok(explain::one_batch(batch))
             }
             Work::Query { plan, text } => {
                 let plan = plan.clone().reset_state().map_err(|e| self.engine.error(e, text))?;
+                admission::admit(&plan, &context.task_ctx())?;
                 let stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx());
                 let stream = stream.map_err(|e| self.engine.error(e, text))?;
                 Ok(explain::with_readable_errors(stream, self.engine.catalog.clone(), text.clone()))
             }
             Work::Explain { analyze, plan, text } => {
+                if *analyze {
+                    admission::admit(plan, &context.task_ctx())?;
+                }
                 explain::run(*analyze, plan.clone(), context.task_ctx()).await.map_err(|e| self.engine.error(e, text))
             }
             Work::Session { plan, text } => {

@@ -18,6 +18,7 @@ use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Program, Step};
 use crate::dense::supply::Supply;
 use crate::located::Located;
+use crate::optimizer::DenseOptions;
 use crate::view::{CubeColumn, View};
 
 /// A cube, or a part of one, as a table.
@@ -157,7 +158,8 @@ impl TableProvider for CubeTable {
             program.steps.push(Step::Map { exprs, schema });
         }
         let partitions = state.config_options().execution.target_partitions;
-        let leaf = LeafPlan::scan(supply, Arc::new(view), program, limit, partitions);
+        let mut leaf = LeafPlan::scan(supply, Arc::new(view), program, limit, partitions);
+        leaf.statistics = state.config_options().extensions.get::<DenseOptions>().is_none_or(|o| o.statistics);
         Ok(Arc::new(CubeExec::new(leaf)))
     }
 }

@@ -4,6 +4,7 @@
 //!     cargo bench -p graticule-storage --bench catalog -- chunks 1000000    # one array of so many chunks
 //!     cargo bench -p graticule-storage --bench catalog -- granules 100000   # one cube of so many files
 //!     cargo bench -p graticule-storage --bench catalog -- listing 5000      # a refresh that finds nothing new
+//!     cargo bench -p graticule-storage --bench catalog -- decode 64         # so many chunks decoded, with and without statistics
 //!
 //! Files are made in the temporary folder: sparse or tiny TIFFs, headers only.
 
@@ -26,8 +27,9 @@ async fn main() {
         Some("chunks") => chunks(number(1_000_000)).await,
         Some("granules") => granules(number(100_000)).await,
         Some("listing") => granules(number(5_000)).await,
+        Some("decode") => decode(number(64)).await,
         Some("open") => reopen(arguments.get(1).expect("a data directory")).await,
-        _ => eprintln!("one of: index FOLDER, chunks N, granules N, listing N, open DATA"),
+        _ => eprintln!("one of: index FOLDER, chunks N, granules N, listing N, decode N, open DATA"),
     }
 }
 
@@ -198,6 +200,41 @@ async fn granules(count: u64) {
     plan(&reader, &cube, "one step", Extent::new(vec![count / 2..count / 2 + 1, 0..4, 0..4]));
     plan(&reader, &cube, "2,000 steps", Extent::new(vec![0..count.min(2000), 0..4, 0..4]));
     memory();
+}
+
+/// Strips of 16-bit cells, stored as they are: the cheapest decoding, so that statistics cost the most beside it.
+async fn decode(count: u64) {
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (width, rows) = (1024u64, 512u64);
+    let pixels: Vec<u8> = (0..count * width * rows).flat_map(|i| ((i.wrapping_mul(0x9E37_79B9) >> 20) as u16).to_le_bytes()).collect();
+    let entries: Vec<Entry> = vec![
+        (256, 4, vec![width]),
+        (257, 4, vec![count * rows]),
+        (258, 3, vec![16]),
+        (259, 3, vec![1]),
+        (262, 3, vec![1]),
+        (273, 16, (0..count).map(|i| 16 + i * width * rows * 2).collect()),
+        (277, 3, vec![1]),
+        (278, 4, vec![rows]),
+        (279, 4, vec![width * rows * 2; count as usize]),
+    ];
+    let file = folder.path().join("strips.tif");
+    std::fs::write(&file, tiff(&entries, &pixels, true)).unwrap();
+    drop(pixels);
+    let catalog = open(data.path()).await;
+    create(&catalog, definition("c", &file)).await;
+    let (reader, cube) = reading(catalog).await;
+    for what in ["statistics gathered", "statistics known", "statistics known"] {
+        let (mut nanos, mut cells) = (0, 0);
+        for strip in 0..count {
+            let extent = Extent::new(vec![strip * rows..(strip + 1) * rows, 0..width]);
+            let fetched = reader.fetch(&cube, TileRequest { extent, variables: vec![0] }).await.unwrap();
+            let tile = reader.decode(fetched).unwrap();
+            nanos += tile.metrics.decode_nanos;
+            cells += tile.extent.cells();
+        }
+        println!("decode {count} strips, {what}: {:.3} ms a million cells", nanos as f64 / cells as f64);
+    }
 }
 
 fn memory() {

@@ -7,6 +7,7 @@ mod engine;
 mod mosaic;
 mod mutation;
 mod slt;
+mod statistics;
 mod tidy;
 mod truth;
 mod windows;

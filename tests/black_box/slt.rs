@@ -1,4 +1,5 @@
-//! Runs every file of `slt/` twice: with dense rules, and without. `GRATICULE_SLT_UPDATE=1` rewrites the answers.
+//! Runs every file of `slt/` four ways: dense, as rows, and dense with what is known of chunks, all of them or some.
+//! `GRATICULE_SLT_UPDATE=1` rewrites the answers.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
@@ -32,6 +33,20 @@ impl AsyncDB for Cubes {
     async fn shutdown(&mut self) {}
 }
 
+/// What a file is run with, and the statements that come before it.
+const WAYS: [(&str, &[&str]); 4] = [
+    ("dense", &["SET graticule.statistics = false"]),
+    ("rows, chunks known", &["SET graticule.dense = false", "ANALYZE CUBE weather"]),
+    ("dense, chunks known", &["ANALYZE CUBE weather"]),
+    (
+        "dense, some chunks known",
+        &[
+            "SELECT max(t2m) FROM weather[time('2020-01')]",
+            "SELECT avg(tp) FROM weather[time('2020-02-10':'2020-03-10'), latitude(-60:60)]",
+        ],
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_have_the_answers_written_down() {
     let update = std::env::var("GRATICULE_SLT_UPDATE").is_ok();
@@ -39,13 +54,16 @@ async fn questions_have_the_answers_written_down() {
     files.sort();
     assert!(!files.is_empty());
     for file in files {
-        for dense in [true, false] {
-            let engine = weather(dense).await;
+        for (way, before) in WAYS {
+            let engine = weather(true).await;
+            for statement in before {
+                ask(&engine, statement, Form::Rows).await.unwrap();
+            }
             let mut runner = Runner::new(move || {
                 let engine = engine.clone();
                 async move { Ok(Cubes(engine)) }
             });
-            if update && dense {
+            if update && way == "dense" {
                 runner
                     .update_test_file(
                         &file,
@@ -57,7 +75,7 @@ async fn questions_have_the_answers_written_down() {
                     .await
                     .unwrap();
             } else {
-                runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}, dense={dense}: {e}", file.display()));
+                runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}, {way}: {e}", file.display()));
             }
         }
     }

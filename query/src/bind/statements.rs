@@ -8,6 +8,7 @@ use graticule_grammar::{CreateCube, Name, Statement};
 use graticule_storage::array::{Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{AxisFromFilename, Catalog, CreateMode, Cube, CubeDefinition, CubeVariable, Granule, Overlap, Progress};
 use graticule_storage::format::Refused;
+use graticule_storage::read::Reader;
 
 use super::relations::ident;
 use crate::{ErrorKind, QueryError};
@@ -20,6 +21,7 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
     let schema: &LazyLock<SchemaRef> = match statement {
         Statement::CreateCube(_) => &CREATE,
         Statement::RefreshCube { .. } => &REFRESH,
+        Statement::AnalyzeCube { .. } => &ANALYZE,
         Statement::DropCube { .. } => &DROP,
         Statement::ShowCubes => &CUBES,
         Statement::DescribeCube { .. } => &DESCRIBE,
@@ -31,11 +33,17 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
 
 /// True for statements that change the catalog.
 pub fn has_effect(statement: &Statement) -> bool {
-    matches!(statement, Statement::CreateCube(_) | Statement::RefreshCube { .. } | Statement::DropCube { .. })
+    use Statement::{AnalyzeCube, CreateCube, DropCube, RefreshCube};
+    matches!(statement, CreateCube(_) | RefreshCube { .. } | AnalyzeCube { .. } | DropCube { .. })
 }
 
 /// Runs a statement about cubes. The answer has the columns of [`schema`].
-pub async fn run(statement: Statement, catalog: &Arc<Catalog>, progress: &dyn Progress) -> Result<RecordBatch, QueryError> {
+pub async fn run(
+    statement: Statement,
+    catalog: &Arc<Catalog>,
+    reader: &Reader,
+    progress: &dyn Progress,
+) -> Result<RecordBatch, QueryError> {
     match statement {
         Statement::CreateCube(create) => self::create(create, catalog, progress).await,
         Statement::RefreshCube { name } => {
@@ -43,6 +51,12 @@ pub async fn run(statement: Statement, catalog: &Arc<Catalog>, progress: &dyn Pr
             let report = catalog.refresh_cube(&cube.name, progress).await?;
             let counts = [report.added, report.changed, report.removed, report.unchanged];
             batch(&REFRESH, std::iter::once(text([Some(cube.name.clone())])).chain(counts.map(|n| integers([n]))).collect())
+        }
+        Statement::AnalyzeCube { name } => {
+            let cube = find(catalog, &name)?;
+            let report = reader.analyze(&cube, progress).await?;
+            let counts = [report.chunks, report.bytes, report.known, report.without];
+            batch(&ANALYZE, std::iter::once(text([Some(cube.name.clone())])).chain(counts.map(|n| integers([n]))).collect())
         }
         Statement::DropCube { name, if_exists } => match find(catalog, &name) {
             Ok(cube) => {
@@ -321,6 +335,16 @@ static REFRESH: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
+static ANALYZE: LazyLock<SchemaRef> = LazyLock::new(|| {
+    columns(&[
+        ("cube", Utf8, false),
+        ("chunks", Int64, false),
+        ("bytes", Int64, false),
+        ("known_before", Int64, false),
+        ("without_statistics", Int64, false),
+    ])
+});
+
 static DROP: LazyLock<SchemaRef> = LazyLock::new(|| columns(&[("cube", Utf8, false), ("dropped", Boolean, false)]));
 
 static CUBES: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -482,6 +506,7 @@ mod tests {
         for (text, columns, effect) in [
             ("CREATE CUBE a FROM 'b'", 6, true),
             ("REFRESH CUBE a", 5, true),
+            ("ANALYZE CUBE a", 5, true),
             ("DROP CUBE a", 2, true),
             ("SHOW CUBES", 6, false),
             ("DESCRIBE CUBE a", 11, false),

@@ -14,13 +14,15 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use graticule_storage::read::TileRequest;
 
+use super::admission;
+use super::known::{Statistics, Verdict};
 use super::program::{Input, Program, Step};
 use super::reduce::{BlockGrid, Reduction, Split};
 use super::source::Reading;
 use super::stream::{self, Queue};
 use super::supply::Supply;
 use super::tensor::TensorLayout;
-use super::tiles::TileGrid;
+use super::tiles::{TileGrid, TileRef};
 use crate::bind::relations::ident;
 use crate::view::View;
 
@@ -32,6 +34,8 @@ pub(crate) struct CubeExec {
     properties: Arc<PlanProperties>,
     queue: parking_lot::Mutex<Queue>,
     metrics: ExecutionPlanMetricsSet,
+    /// What EXPLAIN says, once it was asked: running teaches what statistics say afterwards.
+    described: std::sync::OnceLock<String>,
 }
 
 /// Everything that a stream of a [`CubeExec`] needs.
@@ -55,6 +59,8 @@ pub(crate) struct LeafPlan {
     pub blocks: Option<Arc<BlockGrid>>,
     /// Streams side by side.
     pub partitions: usize,
+    /// Whether what is known of chunks spares reading them.
+    pub statistics: bool,
 }
 
 impl fmt::Debug for LeafPlan {
@@ -67,7 +73,7 @@ impl LeafPlan {
     /// A leaf that reads the columns of `program` and gives rows.
     pub fn scan(supply: Arc<dyn Supply>, view: Arc<View>, program: Program, fetch: Option<usize>, partitions: usize) -> LeafPlan {
         let tiles = Arc::new(program.tiles(&view));
-        LeafPlan { supply, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions }
+        LeafPlan { supply, view, program, reduction: None, tensors: None, fetch, tiles, blocks: None, partitions, statistics: true }
     }
 
     /// What comes out.
@@ -79,10 +85,32 @@ impl LeafPlan {
         }
     }
 
+    /// The request of every tile that has to be read, and how many chunks of others statistics skip and answer for.
+    fn judged(&self) -> (Vec<TileRequest>, usize, usize) {
+        let (mut skipped, mut answered) = (0, 0);
+        let Some(statistics) = Statistics::new(self, self.reduction.as_deref()) else { return (self.requests(), 0, 0) };
+        let whole = self.reduction.as_ref().map(|r| (r, BlockGrid::whole(&self.tiles).block(&r.groups, &self.tiles, 0)));
+        let requests = self.requests_of(|tile| {
+            let groups = whole.as_ref().map(|(reduction, block)| block.contributions(&reduction.groups, tile));
+            match statistics.of(tile, groups.as_deref()) {
+                Ok(Verdict::Nothing(chunks) | Verdict::Untaken(chunks)) => skipped += chunks,
+                Ok(Verdict::Answered(known)) => answered += known.chunks.len(),
+                Ok(Verdict::Read) | Err(_) => return true,
+            }
+            false
+        });
+        (requests, skipped, answered)
+    }
+
     /// The request of every tile that is wanted.
     pub fn requests(&self) -> Vec<TileRequest> {
+        self.requests_of(|_| true)
+    }
+
+    fn requests_of(&self, mut chosen: impl FnMut(&TileRef<'_>) -> bool) -> Vec<TileRequest> {
         let variables = self.program.variables();
         let tiles = (0..self.tiles.len()).map(|i| self.tiles.tile(i)).filter(|tile| self.view.wants(&tile.cube_extent()));
+        let tiles = tiles.filter(|tile| chosen(tile));
         let extents = tiles.map(|tile| Reading::new(&self.view, &self.program, &tile).cube_extent());
         extents.map(|extent| TileRequest { extent, variables: variables.clone() }).collect()
     }
@@ -110,6 +138,7 @@ impl CubeExec {
             properties: Arc::new(properties),
             queue: Default::default(),
             metrics: ExecutionPlanMetricsSet::new(),
+            described: Default::default(),
         }
     }
 
@@ -160,7 +189,7 @@ impl CubeExec {
         if let Some(n) = plan.fetch {
             text += &format!(", fetch={n}");
         }
-        let requests = plan.requests();
+        let (requests, skipped, answered) = plan.judged();
         text += &match plan.tiles.len() {
             all if all == requests.len() => format!(", tiles={all}"),
             all => format!(", tiles={} of {all}", requests.len()),
@@ -170,6 +199,11 @@ impl CubeExec {
             Ok(e) => format!(", chunks={}, bytes={} of {}", e.chunks, e.bytes, of_all),
             Err(e) => format!(", chunks=unknown ({e})"),
         };
+        if skipped + answered > 0 {
+            text += &format!(", by statistics=[{skipped} chunks skipped, {answered} chunks answered]");
+        }
+        let needs = plan.needs(&requests);
+        text += &format!(", decoded={}, memory={}", admission::of(needs.decoded as usize), admission::of(needs.peak()));
         text + &plan.supply.describe()
     }
 }
@@ -180,7 +214,7 @@ fn list(exprs: &[Arc<dyn PhysicalExpr>]) -> String {
 
 impl DisplayAs for CubeExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CubeExec: {}", self.describe())
+        write!(f, "CubeExec: {}", self.described.get_or_init(|| self.describe()))
     }
 }
 

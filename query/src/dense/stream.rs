@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::common::internal_err;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -18,6 +19,7 @@ use graticule_storage::read::{Reader, Tile, TileMetrics, TileRequest};
 use tokio::sync::OnceCell;
 
 use super::exec::LeafPlan;
+use super::known::{Answered, Statistics, Verdict};
 use super::program::{Cells, Program};
 use super::reduce::kernel::CellMap;
 use super::reduce::{Accumulators, Block, BlockGrid, JointGroups, Reduction, Split, selected_rows};
@@ -28,7 +30,7 @@ use super::window::Kind;
 use super::window::along::{Along, Tables};
 
 /// Tiles in flight in one partition: one is computed while the next is fetched.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// The numbers of the tiles (or blocks) that no partition has taken yet.
 #[derive(Debug, Default)]
@@ -56,6 +58,8 @@ struct Measures {
     chunks_read: Count,
     chunks_cached: Count,
     bytes_read: Count,
+    skipped: Count,
+    answered: Count,
     fetch_time: Time,
     decode_time: Time,
     compute_time: Time,
@@ -67,6 +71,8 @@ impl Measures {
             chunks_read: MetricBuilder::new(metrics).counter("chunks_read", partition),
             chunks_cached: MetricBuilder::new(metrics).counter("chunks_cached", partition),
             bytes_read: MetricBuilder::new(metrics).counter("bytes_read", partition),
+            skipped: MetricBuilder::new(metrics).counter("chunks_skipped_by_statistics", partition),
+            answered: MetricBuilder::new(metrics).counter("chunks_answered_by_statistics", partition),
             fetch_time: MetricBuilder::new(metrics).subset_time("fetch_time", partition),
             decode_time: MetricBuilder::new(metrics).subset_time("decode_time", partition),
             compute_time: MetricBuilder::new(metrics).subset_time("compute_time", partition),
@@ -89,6 +95,19 @@ struct Worker {
     measures: Measures,
     context: Arc<TaskContext>,
     tables: Arc<OnceCell<Arc<Tables>>>,
+    statistics: Option<Arc<Statistics>>,
+}
+
+/// What there is of a tile of a block before it is computed.
+enum Piece {
+    /// No cell is wanted.
+    Nothing,
+    /// No aggregate takes a cell, though the groups are there.
+    Untaken,
+    /// What its chunks come to.
+    Answered(Box<Answered>),
+    /// Its bytes.
+    Fetched(Fetched),
 }
 
 /// The stream of one partition. Dropping it cancels what is in flight.
@@ -102,7 +121,8 @@ pub(crate) fn run(
 ) -> Result<SendableRecordBatchStream> {
     let schema = plan.schema();
     let baseline = BaselineMetrics::new(metrics, partition);
-    let worker = Worker { measures: Measures::new(metrics, partition), plan: plan.clone(), context, tables };
+    let statistics = Statistics::new(&plan, plan.reduction.as_deref());
+    let worker = Worker { measures: Measures::new(metrics, partition), plan: plan.clone(), context, tables, statistics };
     let batches = match &plan.reduction {
         None => worker.cells(units),
         Some(r) if r.split == Split::Output => worker.blocks(r.clone(), units),
@@ -144,11 +164,9 @@ impl Worker {
 
     /// Bytes that a tile takes while it is computed: what is stored, what is decoded, and one copy; windows take some more.
     fn tile_bytes(&self, tile: &TileRef<'_>) -> usize {
-        let width: usize = self.plan.program.read_schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(16)).sum();
-        let states = self.plan.program.windows().count() * 32;
         let request = self.request(tile);
         let working = self.plan.supply.working_bytes(&self.plan.view.cube, &request);
-        (request.extent.cells() as usize).saturating_mul(width.max(4) * 2 + states).saturating_add(working)
+        self.plan.cell_bytes(request.extent.cells()).saturating_add(working)
     }
 
     async fn fetch(&self, tile: &TileRef<'_>) -> Result<Fetched> {
@@ -181,33 +199,43 @@ impl Worker {
 
     /// The first pass of an aggregate along axes: all tiles into all groups. Tiles are computed side by side.
     async fn reduced_along(&self, along: Arc<Along>, tables: Arc<Tables>) -> Result<(ArrayRef, Arc<MemoryReservation>)> {
-        let plan = LeafPlan::scan(self.plan.supply.clone(), self.plan.view.clone(), along.program.clone(), None, self.plan.partitions);
-        let worker = Worker { plan: Arc::new(plan), ..self.clone() };
-        let block = Arc::new(BlockGrid::whole(&worker.plan.tiles).block(&along.groups, &worker.plan.tiles, 0));
+        let mut plan = LeafPlan::scan(self.plan.supply.clone(), self.plan.view.clone(), along.program.clone(), None, self.plan.partitions);
+        plan.statistics = self.plan.statistics;
         let reduction = Arc::new(along.reduction());
+        let statistics = Statistics::new(&plan, Some(&reduction));
+        let worker = Worker { plan: Arc::new(plan), statistics, ..self.clone() };
+        let block = Arc::new(BlockGrid::whole(&worker.plan.tiles).block(&along.groups, &worker.plan.tiles, 0));
         let (mut accumulators, held) = worker.begin(&reduction, &block)?;
-        let (of, from) = (block.clone(), worker.clone());
+        let (of, from, wanted) = (block.clone(), worker.clone(), reduction.clone());
         let mut computed = stream::iter(0..block.tiles())
             .map(move |i| {
-                let (worker, block, tables) = (from.clone(), of.clone(), tables.clone());
+                let (worker, block, tables, reduction) = (from.clone(), of.clone(), tables.clone(), wanted.clone());
                 let task = SpawnedTask::spawn(async move {
-                    let (bytes, reserved) = worker.fetch_piece(block.clone(), i).await?;
+                    let (piece, reserved) = worker.fetch_piece(block.clone(), reduction, i).await?;
                     let reader = worker.plan.supply.reader().clone();
-                    let Some(bytes) = bytes else { return Ok((i, None, reserved)) };
+                    let bytes = match piece {
+                        Piece::Fetched(bytes) => bytes,
+                        other => return Ok((i, Err(other), reserved)),
+                    };
                     let cells = on_cpu(&reader, move || worker.cells_of(&block.tile(&worker.plan.tiles, i), bytes, &tables)).await?;
-                    Ok::<_, DataFusionError>((i, Some(cells), reserved))
+                    Ok::<_, DataFusionError>((i, Ok(cells), reserved))
                 });
                 async move { task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))? }
             })
             .buffered(self.plan.partitions.max(AHEAD))
             .boxed();
         while let Some(next) = computed.next().await {
-            let (i, Some(cells), reserved) = next? else { continue };
+            let (i, computed, reserved) = next?;
             let (w, b, r) = (worker.clone(), block.clone(), reduction.clone());
             accumulators = on_cpu(worker.plan.supply.reader(), move || {
                 let _timer = w.measures.compute_time.timer();
                 let map = CellMap::new(&b.contributions(&r.groups, &b.tile(&w.plan.tiles, i)));
-                accumulators.update(&r.aggregates, &cells, &map)?;
+                match computed {
+                    Ok(cells) => accumulators.update(&r.aggregates, &cells, &map)?,
+                    Err(Piece::Answered(known)) => accumulators.add_known(&r.aggregates, &known, &map)?,
+                    Err(Piece::Untaken) => accumulators.see(&map, None),
+                    Err(_) => {}
+                }
                 drop(reserved);
                 Ok(accumulators)
             })
@@ -258,6 +286,10 @@ impl Worker {
         if !plan.view.wants(&tile.cube_extent()) {
             return Ok(Held { batches: vec![], _reservation: self.reserve(0)? });
         }
+        if let Some(Verdict::Nothing(chunks)) = self.verdict(&tile, None)? {
+            self.measures.skipped.add(chunks);
+            return Ok(Held { batches: vec![], _reservation: self.reserve(0)? });
+        }
         let reservation = self.reserve(self.tile_bytes(&tile))?;
         let fetched = self.fetch(&tile).await?;
         let tables = self.tables().await?;
@@ -281,7 +313,7 @@ impl Worker {
         let Some(grid) = self.plan.blocks.clone() else { return stream::empty().boxed() };
         let end = grid.len();
         // Tiles of this block and of the next are fetched while earlier ones are computed.
-        let worker = self.clone();
+        let (worker, wanted) = (self.clone(), reduction.clone());
         let space = reduction.groups.clone();
         let plan = self.plan.clone();
         let pieces = taken(units, end).flat_map(move |number| {
@@ -293,10 +325,10 @@ impl Worker {
         });
         let fetched = stream::iter(pieces)
             .map(move |(block, i, last)| {
-                let worker = worker.clone();
+                let (worker, reduction) = (worker.clone(), wanted.clone());
                 async move {
                     let fetched = match i {
-                        Some(i) => Some((i, worker.fetch_piece(block.clone(), i).await?)),
+                        Some(i) => Some((i, worker.fetch_piece(block.clone(), reduction, i).await?)),
                         None => None,
                     };
                     Ok::<_, DataFusionError>((block, last, fetched))
@@ -351,11 +383,11 @@ impl Worker {
             let (mut accumulators, held) = self.begin(&reduction, &block)?;
             let mut joint = reduction.joint.clone().map(JointGroups::new).transpose()?;
             let worker = self.clone();
-            let of = block.clone();
+            let (of, wanted) = (block.clone(), reduction.clone());
             let mut fetched = stream::iter(taken(units, block.tiles()))
                 .map(move |i| {
-                    let (worker, block) = (worker.clone(), of.clone());
-                    async move { Ok::<_, DataFusionError>((i, worker.fetch_piece(block, i).await?)) }
+                    let (worker, block, reduction) = (worker.clone(), of.clone(), wanted.clone());
+                    async move { Ok::<_, DataFusionError>((i, worker.fetch_piece(block, reduction, i).await?)) }
                 })
                 .buffered(AHEAD)
                 .boxed();
@@ -396,16 +428,39 @@ impl Worker {
         Ok((accumulators, held))
     }
 
-    /// The bytes of a block's tile; `None` for one in which no cell is wanted.
-    async fn fetch_piece(&self, block: Arc<Block>, i: usize) -> Result<(Option<Fetched>, MemoryReservation)> {
+    fn verdict(&self, tile: &TileRef<'_>, groups: Option<&[Vec<u32>]>) -> Result<Option<Verdict>> {
+        self.statistics.as_ref().map(|known| known.of(tile, groups)).transpose()
+    }
+
+    /// The bytes of a block's tile, or what is known without them.
+    async fn fetch_piece(&self, block: Arc<Block>, reduction: Arc<Reduction>, i: usize) -> Result<(Piece, MemoryReservation)> {
         let worker = self.clone();
         let task = SpawnedTask::spawn(async move {
             let tile = block.tile(&worker.plan.tiles, i);
             if !worker.plan.view.wants(&tile.cube_extent()) {
-                return Ok((None, worker.reserve(0)?));
+                return Ok((Piece::Nothing, worker.reserve(0)?));
+            }
+            let groups = worker.statistics.is_some().then(|| block.contributions(&reduction.groups, &tile));
+            match worker.verdict(&tile, groups.as_deref())? {
+                Some(Verdict::Nothing(chunks)) => {
+                    worker.measures.skipped.add(chunks);
+                    return Ok((Piece::Nothing, worker.reserve(0)?));
+                }
+                Some(Verdict::Untaken(chunks)) => {
+                    worker.measures.skipped.add(chunks);
+                    return Ok((Piece::Untaken, worker.reserve(0)?));
+                }
+                Some(Verdict::Answered(known)) => {
+                    if let Some(statistics) = &worker.statistics {
+                        statistics.check(&known).await?;
+                    }
+                    worker.measures.answered.add(known.chunks.len());
+                    return Ok((Piece::Answered(known), worker.reserve(0)?));
+                }
+                Some(Verdict::Read) | None => {}
             }
             let reserved = worker.reserve(worker.tile_bytes(&tile))?;
-            Ok((Some(worker.fetch(&tile).await?), reserved))
+            Ok((Piece::Fetched(worker.fetch(&tile).await?), reserved))
         });
         task.join().await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
     }
@@ -415,12 +470,22 @@ impl Worker {
         reduction: &Reduction,
         block: &Block,
         i: usize,
-        (fetched, tables): (Option<Fetched>, &Arc<Tables>),
+        (piece, tables): (Piece, &Arc<Tables>),
         joint: Option<&mut JointGroups>,
         into: &mut Accumulators,
     ) -> Result<()> {
-        let Some(fetched) = fetched else { return Ok(()) };
         let tile = block.tile(&self.plan.tiles, i);
+        let groups = || CellMap::new(&block.contributions(&reduction.groups, &tile));
+        let fetched = match piece {
+            Piece::Fetched(fetched) => fetched,
+            Piece::Nothing => return Ok(()),
+            Piece::Untaken if joint.is_none() => {
+                into.see(&groups(), None);
+                return Ok(());
+            }
+            Piece::Answered(known) if joint.is_none() => return into.add_known(&reduction.aggregates, &known, &groups()),
+            Piece::Untaken | Piece::Answered(_) => return internal_err!("groups of values need values"),
+        };
         let cells = self.cells_of(&tile, fetched, tables)?;
         let _timer = self.measures.compute_time.timer();
         let mut contributions = block.contributions(&reduction.groups, &tile);

@@ -34,6 +34,11 @@ pub(crate) trait Supply: fmt::Debug + Send + Sync {
         0
     }
 
+    /// The reader that can tell what is known of chunks; `None` where values are made of others.
+    fn known(&self) -> Option<&Reader> {
+        None
+    }
+
     /// What EXPLAIN says of it; nothing of files.
     fn describe(&self) -> String {
         String::new()
@@ -55,6 +60,10 @@ impl Supply for Reader {
 
     fn reader(&self) -> &Reader {
         self
+    }
+
+    fn known(&self) -> Option<&Reader> {
+        Some(self)
     }
 
     fn estimate(&self, cube: &Arc<Cube>, requests: &[TileRequest]) -> Result<Estimate> {

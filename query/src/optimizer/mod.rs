@@ -26,6 +26,8 @@ extensions_options! {
         /// Bytes that one partition may hold of values that are needed all at once (median, quantile, mode): the output is
         /// cut into blocks that small.
         pub block_bytes: usize, default = 256 << 20
+        /// Whether what is known of values in chunks (`ANALYZE CUBE`, earlier queries) spares reading them.
+        pub statistics: bool, default = true
     }
 }
 

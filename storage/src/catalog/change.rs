@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::build::{self, Built};
 use super::filename::Patterns;
 use super::index::{self, Files, NewPages};
@@ -144,7 +146,7 @@ impl Change {
         let mut batch = Batch::default();
         let kept: HashSet<GranuleId> = self.after.iter().flat_map(|a| a.sources.iter().map(|s| s.granule.id)).collect();
         let gone: Vec<GranuleId> = self.before.iter().flat_map(|r| r.granules.iter().copied()).filter(|id| !kept.contains(id)).collect();
-        self.forget(catalog, &gone, &mut batch)?;
+        let _forgotten = self.forget(catalog, &gone, &mut batch)?;
         let mut record = None;
         let mut cubes = Vec::new();
         if let Some(after) = self.after {
@@ -203,7 +205,8 @@ impl Change {
         Ok(())
     }
 
-    fn forget(&self, catalog: &Catalog, gone: &[GranuleId], batch: &mut Batch) -> Result<()> {
+    fn forget<'a>(&self, catalog: &'a Catalog, gone: &[GranuleId], batch: &mut Batch) -> Result<MutexGuard<'a, ()>> {
+        let forgotten = catalog.statistics.forget(gone, batch)?;
         for &id in gone {
             batch.delete(records::granule_key(id));
             catalog.store.scan(&records::granule_pages_prefix(id), &mut |key, _| {
@@ -218,7 +221,7 @@ impl Change {
                 batch.delete(format!("c/{cube}"));
             }
         }
-        Ok(())
+        Ok(forgotten)
     }
 }
 

@@ -16,6 +16,7 @@ mod recover;
 mod refresh;
 mod serve;
 mod source;
+mod statistics;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
+pub use statistics::{ChunkOf, ChunkStatistics, Extremes, StatisticsStore};
 pub use store::{Batch, CatalogStore, DiskStore, MemoryStore};
 pub use types::{CatalogLocation, ChunkPage, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};
 
@@ -47,7 +49,8 @@ const MANIFEST_CACHE_BYTES: u64 = 128 << 20;
 /// Cubes, granules and manifests.
 pub struct Catalog {
     objects: Objects,
-    store: Box<dyn CatalogStore>,
+    store: Arc<dyn CatalogStore>,
+    statistics: StatisticsStore,
     /// The data directory, where there is one.
     folder: Option<PathBuf>,
     state: RwLock<State>,
@@ -89,12 +92,12 @@ impl Catalog {
     /// set aside and built again from `cubes.sql`; files that cannot be read then leave their cubes out until `REFRESH CUBE`.
     pub async fn open(location: CatalogLocation, objects: Objects) -> Result<Catalog> {
         match location {
-            CatalogLocation::Memory => Ok(Catalog::with_store(Box::new(MemoryStore::default()), None, objects)),
+            CatalogLocation::Memory => Ok(Catalog::with_store(Arc::new(MemoryStore::default()), None, objects)),
             CatalogLocation::Folder(folder) => recover::open(folder, objects).await,
         }
     }
 
-    fn with_store(store: Box<dyn CatalogStore>, folder: Option<PathBuf>, objects: Objects) -> Catalog {
+    fn with_store(store: Arc<dyn CatalogStore>, folder: Option<PathBuf>, objects: Objects) -> Catalog {
         let one_shard = quick_cache::OptionsBuilder::new()
             .estimated_items_capacity(1024)
             .weight_capacity(MANIFEST_CACHE_BYTES)
@@ -103,6 +106,7 @@ impl Catalog {
             .unwrap_or_else(|_| unreachable!("all options are given"));
         Catalog {
             objects,
+            statistics: StatisticsStore::new(store.clone()),
             store,
             folder,
             state: RwLock::default(),
@@ -223,6 +227,11 @@ impl Catalog {
             }
             pages::unpack(packed.as_deref()).map(Arc::new)
         })
+    }
+
+    /// What is known of the values in chunks.
+    pub(crate) fn statistics(&self) -> &StatisticsStore {
+        &self.statistics
     }
 
     /// All chunk references of an array.

@@ -8,6 +8,8 @@
 //! | `c/NAME` | [`CubeRecord`] |
 //! | `g/` id (u64 be) | [`Granule`](super::Granule) |
 //! | `m/` id (u64 be) array (u32 be) page (u32 be) | a page of chunk references (see `pages`) |
+//! | `v/` id (u64 be) array (u32 be) page (u32 be) | what is known of the values in these chunks (see `statistics`) |
+//! | `w` | bytes of all of those (u64 le) |
 
 use std::sync::Arc;
 
@@ -203,6 +205,16 @@ pub fn manifest_prefix(id: GranuleId, array: u32) -> Vec<u8> {
 /// What the keys of all pages of a granule start with.
 pub fn granule_pages_prefix(id: GranuleId) -> Vec<u8> {
     [b"m/", id.to_be_bytes().as_slice()].concat()
+}
+
+/// The key of the statistics of a page of an array's chunks.
+pub fn statistics_key((id, array, page): (GranuleId, u32, u32)) -> Vec<u8> {
+    [granule_statistics_prefix(id).as_slice(), &array.to_be_bytes(), &page.to_be_bytes()].concat()
+}
+
+/// What the keys of all statistics of a granule start with.
+pub fn granule_statistics_prefix(id: GranuleId) -> Vec<u8> {
+    [b"v/", id.to_be_bytes().as_slice()].concat()
 }
 
 /// A record as bytes.

@@ -32,7 +32,7 @@ pub async fn open(folder: PathBuf, objects: Objects) -> Result<Catalog> {
         let generation = written.as_ref().map_or(0, |w| w.generation);
         match load(&store, generation) {
             Ok(Loaded::Whole(counters, state)) => {
-                let catalog = Catalog::with_store(Box::new(store), Some(folder), objects);
+                let catalog = Catalog::with_store(Arc::new(store), Some(folder), objects);
                 *catalog.counters.lock() = counters;
                 *catalog.state.write() = state;
                 if counters.generation != generation {
@@ -105,7 +105,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 
 /// Fills an empty store from the definitions. All are noted first, so that none is lost when this is interrupted.
 async fn rebuild(store: DiskStore, folder: PathBuf, objects: Objects, written: Definitions) -> Result<Catalog> {
-    let catalog = Catalog::with_store(Box::new(store), Some(folder), objects);
+    let catalog = Catalog::with_store(Arc::new(store), Some(folder), objects);
     // Changes go on from the last one that was written, so that an interrupted rebuild does not look like lost commits.
     catalog.counters.lock().generation = written.generation;
     let mut definitions: Vec<CubeDefinition> = Vec::new();

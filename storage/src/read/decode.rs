@@ -14,8 +14,9 @@ use super::chunk;
 use super::column::{Cells, Column};
 use super::fetch::{ChunkBytes, Fetched};
 use super::plan::{ColumnPlan, Part};
+use super::summary;
 use crate::array::DataType;
-use crate::catalog::GranuleId;
+use crate::catalog::{GranuleId, StatisticsStore};
 use crate::codec::Codec;
 use crate::{Error, Result};
 
@@ -24,15 +25,28 @@ use crate::{Error, Result};
 type Interleaved = HashMap<(GranuleId, u32, u64), (Vec<Codec>, Vec<u8>)>;
 
 /// Decodes on the calling thread and keeps decoded chunks in the cache.
-pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>) -> Result<Tile> {
+///
+/// What whole chunks come to is noted in `store`; true beside the tile when that should be written.
+pub(super) fn tile(fetched: Fetched, cache: Option<&ChunkCache>, store: Option<&StatisticsStore>) -> Result<(Tile, bool)> {
     let begin = Instant::now();
     let Fetched { extent, columns, mut metrics } = fetched;
     let mut interleaved = (columns.len() > 1).then(Interleaved::new);
     let masks: Vec<(bool, Option<usize>)> = columns.iter().map(|(plan, _)| (plan.is_mask, plan.masked_by)).collect();
-    let columns = columns.into_iter().map(|(plan, chunks)| column(plan, chunks, cache, interleaved.as_mut()));
-    let columns = masked(columns.collect::<Result<Vec<_>>>()?, &masks)?;
+    let (mut plans, mut values) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+    for (plan, chunks) in columns {
+        values.push(column(&plan, chunks, cache, interleaved.as_mut())?);
+        plans.push(plan);
+    }
+    let columns = masked(values, &masks)?;
+    let due = match store {
+        Some(store) => {
+            let plans = plans.iter().filter(|plan| !plan.is_mask);
+            summary::note(&plans.zip(&columns).collect::<Vec<_>>(), store)?
+        }
+        None => false,
+    };
     metrics.decode_nanos = begin.elapsed().as_nanos() as u64;
-    Ok(Tile { extent, columns, metrics })
+    Ok((Tile { extent, columns, metrics }, due))
 }
 
 /// Makes cells NULL where the mask of their column is, and leaves the masks out. `masks`: whether a column is one, and the number
@@ -56,7 +70,7 @@ fn masked(columns: Vec<ArrayRef>, masks: &[(bool, Option<usize>)]) -> Result<Vec
 
 /// One column out of its chunks. `interleaved`: what columns of the same bytes share.
 pub(super) fn column(
-    plan: ColumnPlan,
+    plan: &ColumnPlan,
     chunks: Vec<ChunkBytes>,
     cache: Option<&ChunkCache>,
     mut interleaved: Option<&mut Interleaved>,

@@ -1,5 +1,6 @@
 //! Reading: extents of cubes to tiles. Fetching is async, decoding is sync, and no function exists in both.
 
+mod analyze;
 mod cache;
 mod cell;
 mod chunk;
@@ -9,13 +10,15 @@ mod copy;
 mod decode;
 mod fetch;
 mod keyed;
+mod known;
 mod missing;
 mod plan;
+mod summary;
 mod whole;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::ArrayRef;
 
@@ -23,9 +26,11 @@ use crate::array::{ChunkRef, Extent};
 use crate::catalog::{Catalog, Cube};
 use crate::object::Objects;
 use crate::{Error, Result};
+pub use analyze::AnalyzeReport;
 use cache::ChunkCache;
 use column::BroadcastAxis;
 pub use fetch::Fetched;
+pub use known::KnownChunk;
 use plan::Index;
 pub(crate) use whole::OpenArray;
 pub use whole::{decode_cells, read_whole};
@@ -97,6 +102,8 @@ struct Inner {
     cache: ChunkCache,
     cpu: Arc<rayon::ThreadPool>,
     totals: Totals,
+    /// True while statistics are being written.
+    writing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -138,7 +145,16 @@ impl Reader {
             .build()
             .map_err(|e| Error::Resources(format!("{} CPU threads could not be started: {e}", settings.threads)))?;
         let cache = ChunkCache::new(settings.cache_bytes)?;
-        Ok(Reader { inner: Arc::new(Inner { objects, index, cache, cpu: Arc::new(cpu), totals: Totals::default() }) })
+        Ok(Reader {
+            inner: Arc::new(Inner {
+                objects,
+                index,
+                cache,
+                cpu: Arc::new(cpu),
+                totals: Totals::default(),
+                writing: AtomicBool::new(false),
+            }),
+        })
     }
 
     /// Fetches every chunk that the request needs and that is not decoded in the cache. Objects that changed since they
@@ -155,7 +171,21 @@ impl Reader {
 
     /// Decodes on the calling thread; crops and applies the encoding while copying into the tile.
     pub fn decode(&self, fetched: Fetched) -> Result<Tile> {
-        decode::tile(fetched, Some(&self.inner.cache))
+        let (tile, due) = decode::tile(fetched, Some(&self.inner.cache), self.inner.index.statistics())?;
+        if due && !self.inner.writing.swap(true, Ordering::AcqRel) {
+            // Statistics wait for the disk on a thread of their own.
+            let inner = Arc::clone(&self.inner);
+            let write = move || {
+                if let Some(Err(error)) = inner.index.statistics().map(|store| store.write()) {
+                    tracing::warn!("statistics of chunks could not be written: {error}");
+                }
+                inner.writing.store(false, Ordering::Release);
+            };
+            if std::thread::Builder::new().name("graticule-statistics".into()).spawn(write).is_err() {
+                self.inner.writing.store(false, Ordering::Release);
+            }
+        }
+        Ok(tile)
     }
 
     /// The CPU threads on which decoding and what follows should run.

@@ -9,7 +9,7 @@ use super::chunk::{self, name};
 use super::column::BroadcastAxis;
 use super::copy::{Copy, strides};
 use crate::array::{ArrayMetadata, ChunkKeys, ChunkManifest, ChunkRef, DataType, Encoding, Extent, Scalar, TimeUnit};
-use crate::catalog::{Catalog, ChunkPage, Cube, Granule, GranuleId, Piece};
+use crate::catalog::{Catalog, ChunkOf, ChunkPage, Cube, Granule, GranuleId, Piece, StatisticsStore};
 use crate::{Error, Result};
 
 /// Most cells of one variable in one tile.
@@ -21,6 +21,10 @@ pub(super) trait Index: Send + Sync {
     fn granule(&self, id: GranuleId) -> Result<Arc<Granule>>;
     /// The page of an array's chunk references that has those of `chunk` (C-order number).
     fn page(&self, granule: GranuleId, array: u32, chunk: u64) -> Result<ChunkPage>;
+    /// What is known of values in chunks, where that is kept.
+    fn statistics(&self) -> Option<&StatisticsStore> {
+        None
+    }
 }
 
 impl Index for Catalog {
@@ -30,6 +34,10 @@ impl Index for Catalog {
 
     fn page(&self, granule: GranuleId, array: u32, chunk: u64) -> Result<ChunkPage> {
         Catalog::chunk_page(self, granule, array, chunk)
+    }
+
+    fn statistics(&self) -> Option<&StatisticsStore> {
+        Some(Catalog::statistics(self))
     }
 }
 
@@ -53,7 +61,7 @@ impl<'a> References<'a> {
     }
 
     /// The reference of a chunk, and the rule from which it was made, where there is one.
-    fn get(&mut self, chunk: u64) -> Result<(ChunkRef, Option<Arc<ChunkKeys>>)> {
+    pub(super) fn get(&mut self, chunk: u64) -> Result<(ChunkRef, Option<Arc<ChunkKeys>>)> {
         if !self.page.as_ref().is_some_and(|(page, _)| page.chunks.contains(&chunk)) {
             let page = (self.load)(chunk)?;
             let keys = page.manifest.keys.clone().map(Arc::new);
@@ -102,11 +110,18 @@ pub(super) struct Part {
     pub(super) encoding: Arc<Encoding>,
     /// From the decoded chunk to the variable's own cells.
     pub(super) copy: Copy,
+    /// True when all of the chunk's cells that lie inside the array are copied.
+    pub(super) whole: bool,
 }
 
 impl Part {
     pub(super) fn key(&self) -> ChunkKey {
         ChunkKey { granule: self.source.granule.id, array: self.source.array, chunk: self.chunk }
+    }
+
+    /// Under which its statistics are kept.
+    pub(super) fn chunk_of(&self) -> ChunkOf {
+        ChunkOf { granule: self.source.granule.id, array: self.source.array, chunk: self.chunk }
     }
 
     /// In which of the granule's objects its bytes lie, and where; `None` when they lie nowhere or in an object of their own.
@@ -306,11 +321,12 @@ pub(super) fn parts(
         let decoded_len = if array.data_type == DataType::Text { stored.iter().product::<u64>() as usize } else { decoded_len };
         let stored: Vec<usize> = stored.into_iter().map(|n| n as usize).collect();
         let from_strides = strides(&stored);
-        let (mut shape, mut from, mut target) = (Vec::with_capacity(at.len()), 0, to);
+        let (mut shape, mut from, mut target, mut all) = (Vec::with_capacity(at.len()), 0, to, true);
         for (d, r) in wanted.iter().enumerate() {
             let begin = at[d] * side(d);
             let (start, end) = (r.start.max(begin), r.end.min(begin + side(d)));
             shape.push((end - start) as usize);
+            all &= start == begin && end == array.shape[d].min(begin + side(d));
             from += (start - begin) as usize * from_strides[d];
             target += (start - r.start) as usize * to_strides[d];
         }
@@ -324,6 +340,7 @@ pub(super) fn parts(
             keys,
             encoding: Arc::clone(encoding),
             copy: Copy::new(&shape, &from_strides, to_strides, from, target),
+            whole: all,
         });
         // The next chunk in C order.
         let mut d = at.len();
@@ -342,13 +359,13 @@ pub(super) fn parts(
 }
 
 /// The cell of the array, along an axis of the variable, that lies at the piece's begin.
-fn offset(piece: &Piece, axis: usize) -> u64 {
+pub(super) fn offset(piece: &Piece, axis: usize) -> u64 {
     piece.offset.get(axis).copied().unwrap_or(0)
 }
 
 /// For each dimension of a piece's array, the axis of the variable that it lies on; `None` for a dimension of one cell that
 /// the variable lacks. An axis that the file lacks has chunks of one cell. Where several ways fit, they name the same cells.
-fn align(source: &Source, piece: &Piece) -> Result<Vec<Option<usize>>> {
+pub(super) fn align(source: &Source, piece: &Piece) -> Result<Vec<Option<usize>>> {
     fn search(array: &ArrayMetadata, piece: &Piece, dimensions: usize, axes: usize, found: &mut Vec<Option<usize>>) -> bool {
         let fits = |d: usize, a: usize| {
             let (shape, side) = (array.shape[d], array.chunk_shape[d].max(1));

@@ -141,7 +141,7 @@ impl OpenArray {
     /// The values of an extent (inside the array's shape), C order.
     pub(crate) async fn values(&self, extent: &Extent, encoding: &Arc<Encoding>) -> Result<ArrayRef> {
         let fetched = self.fetch(extent, encoding).await?;
-        let mut tile = decode::tile(fetched, None)?;
+        let (mut tile, _) = decode::tile(fetched, None, None)?;
         tile.columns.pop().ok_or_else(|| Error::Internal("a tile without its column".into()))
     }
 
@@ -181,7 +181,7 @@ impl OpenArray {
 
 fn texts_to_json(plan: ColumnPlan, chunks: Vec<ChunkBytes>) -> Result<Vec<u8>> {
     use arrow::array::AsArray;
-    let texts = decode::column(plan, chunks, None, None)?;
+    let texts = decode::column(&plan, chunks, None, None)?;
     let texts: Vec<Option<&str>> = texts.as_string_opt::<i32>().map(|t| t.iter().collect()).unwrap_or_default();
     serde_json::to_vec(&texts).map_err(|e| Error::Internal(format!("texts to JSON: {e}")))
 }

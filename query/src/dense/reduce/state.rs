@@ -8,12 +8,14 @@ use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
+use graticule_storage::catalog::ChunkStatistics;
 
 use super::accumulate::Function;
 use super::grouped::{Grouped, valid_cells};
 use super::kernel::{CellMap, Target};
 use super::number::{Number, with_number_type};
 use super::{Aggregate, and};
+use crate::dense::known::{self, Answered};
 use crate::dense::program::{Cells, evaluate, true_cells};
 
 /// The states of all aggregates for the groups of one block.
@@ -65,15 +67,32 @@ impl Accumulators {
         self.seen.as_ref().map(|seen| BooleanBuffer::collect_bool(seen.len(), |i| seen[i]))
     }
 
-    /// Adds the cells of one tile.
-    pub fn update(&mut self, aggregates: &[Aggregate], cells: &Cells, map: &CellMap) -> Result<()> {
+    /// Notes the groups that have a cell.
+    pub fn see(&mut self, map: &CellMap, chosen: Option<&BooleanBuffer>) {
         if let Some(seen) = &mut self.seen {
-            map.for_each_run(cells.mask.as_ref(), |_, n, target| match target {
+            map.for_each_run(chosen, |_, n, target| match target {
                 Target::One(g) => seen[g] = true,
                 Target::Row(g) => seen[g..g + n].fill(true),
                 Target::Scatter(g, numbers) => numbers.iter().for_each(|&i| seen[g + i as usize] = true),
             });
         }
+    }
+
+    /// Adds the cells of one tile by what is known of its chunks.
+    pub fn add_known(&mut self, aggregates: &[Aggregate], tile: &Answered, map: &CellMap) -> Result<()> {
+        self.see(map, None);
+        for ((aggregate, column), chunks) in aggregates.iter().zip(&mut self.columns).zip(&tile.aggregates) {
+            match chunks {
+                None => column.count(map, None)?,
+                Some(chunks) => column.add_known(aggregate, chunks)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the cells of one tile.
+    pub fn update(&mut self, aggregates: &[Aggregate], cells: &Cells, map: &CellMap) -> Result<()> {
+        self.see(map, cells.mask.as_ref());
         for (aggregate, column) in aggregates.iter().zip(&mut self.columns) {
             let filter = match &aggregate.filter {
                 Some(expr) => Some(true_cells(&evaluate(expr, cells)?)?),
@@ -166,6 +185,29 @@ impl Column {
             Target::Row(g) => counts[g..g + n].iter_mut().for_each(|c| *c += 1),
             Target::Scatter(g, numbers) => numbers.iter().for_each(|&i| counts[g + i as usize] += 1),
         });
+        Ok(())
+    }
+
+    /// Adds chunks by their statistics, each to its group.
+    fn add_known(&mut self, aggregate: &Aggregate, chunks: &[(usize, ChunkStatistics)]) -> Result<()> {
+        if let Column::Extreme(state) = self {
+            let (groups, values) = known::extremes(chunks, aggregate.function == Function::Max, &aggregate.input)?;
+            return state.update(&CellMap::of_groups(&groups), &values, None);
+        }
+        for (g, chunk) in chunks.iter().filter(|(_, chunk)| chunk.valid > 0) {
+            match self {
+                Column::Count(counts) => counts[*g] += chunk.valid as i64,
+                Column::SumInt(sums, seen, _) => {
+                    sums[*g] = sums[*g].wrapping_add(chunk.integers);
+                    seen[*g] = true;
+                }
+                Column::Sum(sums, counts, _) => {
+                    sums[*g] += chunk.sum;
+                    counts[*g] += chunk.valid;
+                }
+                _ => return internal_err!("an aggregate that statistics of chunks cannot answer"),
+            }
+        }
         Ok(())
     }
 
