@@ -104,9 +104,10 @@ impl View {
         self.within.as_ref().is_none_or(|within| within.meets(extent))
     }
 
-    /// True for an axis along which tiles should be no larger than chunks, because some of them may not be wanted.
+    /// True for an axis along which tiles should be no larger than chunks, because some of them may not be wanted; of a derived
+    /// cube, because they are as large as what they are made of allows.
     pub fn cuts_tiles(&self, axis: usize) -> bool {
-        self.within.as_ref().is_some_and(|within| within.cuts(axis))
+        self.cuts.is_some() || self.within.as_ref().is_some_and(|within| within.cuts(axis))
     }
 
     /// Cells seen along each axis.

@@ -4,6 +4,7 @@ mod conformance;
 mod conventions;
 mod dense;
 mod engine;
+mod grids;
 mod mosaic;
 mod mutation;
 mod slt;

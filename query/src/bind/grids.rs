@@ -1,15 +1,23 @@
-//! Grids in FROM: what the arguments of `GRID(y => axis(0, 99, 1), ...)` and its like mean.
+//! Grids in FROM: what the arguments of `GRID(y => axis(0, 99, 1), ...)` and `REGRID(era5, lat => axis(-90, 90, 1), ...)` mean.
 
-use datafusion::common::{ScalarValue, plan_err};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::{Column, ScalarValue, plan_err};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::RelationPlannerContext;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, Spanned};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor};
 use graticule_storage::array::Axis;
 
+use super::names::did_you_mean;
+use super::origin::axis_of;
 use super::relations::{argument, arguments, normalised};
 use super::subset::{SubsetPlanner, at};
-use crate::grids::{derived, lines};
+use crate::grids::leaf::Leaf;
+use crate::grids::regrid::{Method, Target};
+use crate::grids::{derived, lines, regrid};
+use crate::located::is_located;
+use crate::table::CubeTable;
 
 impl SubsetPlanner {
     /// Plans `grid(y => axis(...), ...)`: a cube of coordinates.
@@ -17,7 +25,7 @@ impl SubsetPlanner {
         let mut axes: Vec<Axis> = Vec::new();
         for arg in args {
             let (name, value) = named(arg)?;
-            let found = self.axis(&name, value, context).and_then(|axis| match axes.iter().any(|a| a.name == axis.name) {
+            let found = self.axis(&name, value, context).and_then(|(axis, _)| match axes.iter().any(|a| a.name == axis.name) {
                 true => plan_err!("the axis {name} is named twice"),
                 false => Ok(axis),
             });
@@ -32,8 +40,75 @@ impl SubsetPlanner {
         derived::coordinates(axes, self.cubes.reader())
     }
 
-    /// The axis that `axis(from, to, step)` describes. With a parameter that has no value yet it has one cell.
-    pub(super) fn axis(&self, name: &str, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Axis> {
+    /// Plans `regrid(relation, lat => axis(...), lon => other.lon, method => 'bilinear')`.
+    pub(super) fn regrid(
+        &self,
+        plan: LogicalPlan,
+        args: &[FunctionArg],
+        factor: &TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let (leaf, variables) = leaf_of(&plan, "REGRID")?;
+        let (mut method, mut targets): (_, Vec<Target>) = (Method::Bilinear, Vec::new());
+        for arg in args {
+            let (name, value) = named(arg)?;
+            if name == "method" && leaf.view.cube.grid.position("method").is_none() {
+                let text = self.constant(value, context)?.map(|v| v.to_string());
+                method = method_of(text.as_deref()).map_err(|e| at(e, value.span()))?;
+                continue;
+            }
+            let target = self.target(&leaf, &name, value, factor, context).and_then(|target| {
+                match targets.iter().any(|t| t.number == target.number) {
+                    true => plan_err!("the axis {name} is named twice"),
+                    false => Ok(target),
+                }
+            });
+            targets.push(target.map_err(|e| at(e, value.span()))?);
+        }
+        if targets.is_empty() {
+            return plan_err!("REGRID wants the axes of its result, as REGRID(era5, lat => axis(-90, 90, 1), lon => axis(0, 359, 1))");
+        }
+        regrid::plan(&leaf, targets, method, variables.as_deref())
+    }
+
+    fn target(
+        &self,
+        leaf: &Leaf,
+        name: &str,
+        value: &SqlExpr,
+        factor: &TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<Target> {
+        let cube = &leaf.view.cube;
+        let Some(number) = cube.grid.position(name) else {
+            if let Some(v) = cube.variable(name).and_then(|v| cube.variables.get(v)).filter(|v| is_located(v)) {
+                return plan_err!(
+                    "{name} is no axis but a coordinate along {} axes, and REGRID goes along axes; select cells with [{name}(40:50)]",
+                    v.axes.len()
+                );
+            }
+            let known: Vec<&str> = cube.grid.axes.iter().map(|a| a.name.as_str()).collect();
+            let hint = did_you_mean(name, known.iter().copied().chain(["method"]));
+            return plan_err!("there is no axis {name} here{hint}; the axes are: {}", known.join(", "));
+        };
+        if let SqlExpr::CompoundIdentifier(parts) = value
+            && let Some((last, relation)) = parts.split_last()
+        {
+            let axis = normalised(last);
+            let plan = self.relation(ObjectName::from(relation.to_vec()), factor, context)?;
+            let Some((view, of)) = axis_of(&plan, &Column::new_unqualified(&axis)) else {
+                return plan_err!("axis {name}: {value} is no axis of a cube");
+            };
+            let other = Leaf { view, supply: leaf.supply.clone() };
+            return Ok(Target { number, axis: Axis { name: name.to_string(), ..other.axis(of) }, step: None });
+        }
+        let (axis, step) = self.axis(name, value, context)?;
+        Ok(Target { number, axis, step })
+    }
+
+    /// The axis that `axis(from, to, step)` describes, and its step where that is a number. With a parameter that has no value
+    /// yet it has one cell.
+    pub(super) fn axis(&self, name: &str, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<(Axis, Option<f64>)> {
         let call = match value {
             SqlExpr::Function(call) if call.name.to_string().eq_ignore_ascii_case("axis") => call,
             other => return plan_err!("axis {name}: axis(from, to, step) is expected, not {other}"),
@@ -43,11 +118,15 @@ impl SubsetPlanner {
             return plan_err!("axis {name}: axis(from, to, step) has three values, as axis(-90, 90, 0.25)");
         };
         let values = [self.constant(from, context)?, self.constant(to, context)?, self.constant(step, context)?];
+        let length = match values[2].as_ref().map(|step| step.cast_to(&DataType::Float64)) {
+            Some(Ok(ScalarValue::Float64(length))) => length,
+            _ => None,
+        };
         let axis = match values {
             [Some(from), Some(to), Some(step)] => lines::axis(name, &from, &to, &step),
             _ => lines::axis(name, &unit(0), &unit(0), &unit(1)),
         };
-        axis.map_err(DataFusionError::Plan)
+        Ok((axis.map_err(DataFusionError::Plan)?, length))
     }
 }
 
@@ -61,5 +140,40 @@ pub(super) fn named(arg: &FunctionArg) -> Result<(String, &SqlExpr)> {
         FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => Ok((normalised(name), value)),
         FunctionArg::ExprNamed { name: SqlExpr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => Ok((normalised(name), value)),
         other => plan_err!("an argument with its name is expected, as lat => axis(-90, 90, 1), not {other}"),
+    }
+}
+
+/// The cube that a plan reads as it is, and the variables that it keeps (`None`: all). What computes is refused by name.
+pub(super) fn leaf_of(plan: &LogicalPlan, function: &str) -> Result<(Leaf, Option<Vec<String>>)> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => leaf_of(&alias.input, function),
+        LogicalPlan::Projection(p) if p.expr.iter().all(|e| matches!(e, Expr::Column(_))) => {
+            let (leaf, before) = leaf_of(&p.input, function)?;
+            let names: Vec<String> = p.schema.fields().iter().map(|f| f.name().clone()).collect();
+            let kept = names.into_iter().filter(|name| before.as_ref().is_none_or(|before| before.contains(name)));
+            Ok((leaf, Some(kept.collect())))
+        }
+        LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source)?.downcast_ref::<CubeTable>() {
+            Some(table) => Ok((Leaf { view: table.view.clone(), supply: table.supply.clone() }, None)),
+            None => plan_err!("{function} wants a cube, and {} is none", scan.table_name),
+        },
+        other => plan_err!(
+            "{function} reads cubes and subsets of cubes, not the result of {}: compute from what {function} gives, as in \
+             SELECT a - b FROM {function}(cube, ...)",
+            other.display()
+        ),
+    }
+}
+
+/// The method of this name.
+pub(super) fn method_of(text: Option<&str>) -> Result<Method> {
+    let Some(text) = text else { return Ok(Method::Bilinear) };
+    match Method::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+        Some((_, method)) => Ok(*method),
+        None => {
+            let known: Vec<&str> = Method::ALL.iter().map(|(name, _)| *name).collect();
+            let hint = did_you_mean(text, known.iter().copied());
+            plan_err!("there is no method '{text}'{hint}; the methods are: {}", known.join(", "))
+        }
     }
 }

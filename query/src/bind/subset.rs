@@ -58,6 +58,10 @@ pub(super) enum TableCall {
     Subset,
     /// `grid(y => axis(...), ...)`
     Grid,
+    /// `regrid(relation, lat => axis(...), ..., method => 'bilinear')`
+    Regrid,
+    /// `warp(relation, crs => 'EPSG:4326', resolution => 0.01, ...)`
+    Warp,
 }
 
 impl TableCall {
@@ -66,6 +70,8 @@ impl TableCall {
         match value.to_ascii_lowercase().as_str() {
             "subset" => Some(TableCall::Subset),
             "grid" => Some(TableCall::Grid),
+            "regrid" => Some(TableCall::Regrid),
+            "warp" => Some(TableCall::Warp),
             _ => None,
         }
     }
@@ -87,6 +93,11 @@ impl SubsetPlanner {
             return plan_err!("{function:?} wants a relation first");
         };
         let mut plan = self.operand(first, factor, context)?;
+        match function {
+            TableCall::Regrid => return self.regrid(plan, rest, factor, context),
+            TableCall::Warp => return plan_err!("WARP is not supported yet; REGRID goes along the axes that a cube has"),
+            TableCall::Subset | TableCall::Grid => {}
+        }
         for spec in rest {
             let call = call_of(spec)?;
             plan = self.narrowed(plan, call, context).map_err(|e| at(e, call.span()))?;
