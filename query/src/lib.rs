@@ -4,6 +4,7 @@
 //!   `session.rs` and nowhere else.
 //! * `bind` resolves subsets, `DIMS` and the cube statements against the catalog.
 //! * `table` shows a cube to DataFusion; `dense` is the leaf that executes tile by tile; `optimizer` moves work into it.
+//! * `geometry`: tables of geometries, and which cells of a cube they cover.
 //! * `grids` holds cubes that are derived from cubes, and grids without cubes.
 //! * `result` gives answers their form: rows, or arrays.
 //!
@@ -15,6 +16,7 @@ mod dense;
 mod error;
 mod explain;
 mod functions;
+mod geometry;
 mod grids;
 mod located;
 mod optimizer;

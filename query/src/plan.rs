@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, Statement as SqlStatement, Value, VisitMut, VisitorMut,
@@ -16,11 +16,13 @@ use graticule_storage::catalog::Catalog;
 use crate::bind::relations::{normalised, table_name};
 use crate::bind::{dims, names};
 use crate::catalog::CubeSchema;
-use crate::{ErrorKind, Parameters, QueryError};
+use crate::geometry::tables::Format;
+use crate::{ErrorKind, Parameters, QueryError, geometry};
 
 /// Resolves names and `DIMS` in every query of a statement.
 pub(crate) fn rewrite(statement: &mut Statement, cubes: &CubeSchema, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
     let Some(query) = query_of(statement) else { return Ok(()) };
+    geometry::cell::quote(query);
     if let Parameters::Values(values) = parameters {
         let _ = query.visit(&mut SliceTexts(values));
     }
@@ -100,7 +102,14 @@ pub(crate) fn check_allowed(statement: &Statement) -> Result<(), QueryError> {
         Err(QueryError::new(ErrorKind::Unsupported, format!("{what} is not supported: files are read in place through CREATE CUBE")))
     };
     match statement {
-        Statement::CreateExternalTable(_) => refused("CREATE EXTERNAL TABLE"),
+        Statement::CreateExternalTable(table) if Format::ALL.iter().any(|(word, _)| table.file_type.eq_ignore_ascii_case(word)) => Ok(()),
+        Statement::CreateExternalTable(table) => Err(QueryError::new(
+            ErrorKind::Unsupported,
+            format!(
+                "CREATE EXTERNAL TABLE ... STORED AS {} is not supported: tables of geometries are STORED AS GEOJSON or GEOPARQUET, arrays are read in place through CREATE CUBE",
+                table.file_type
+            ),
+        )),
         Statement::CopyTo(_) => refused("COPY"),
         Statement::Statement(s) => match s.as_ref() {
             SqlStatement::Insert(_) => refused("INSERT"),
@@ -116,8 +125,7 @@ pub(crate) fn check_allowed(statement: &Statement) -> Result<(), QueryError> {
 /// True for a plan that changes the session instead of answering.
 pub(crate) fn is_session_statement(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Ddl(ddl) => !matches!(ddl, DdlStatement::CreateExternalTable(_)),
-        LogicalPlan::Statement(_) => true,
+        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => true,
         _ => false,
     }
 }

@@ -23,9 +23,10 @@ use crate::bind::subset::SubsetPlanner;
 use crate::bind::{around, statements};
 use crate::catalog::CubeSchema;
 use crate::dense::admission;
+use crate::geometry::tables::{Format, GeometryTables};
 use crate::optimizer::{self, DenseOptions};
 use crate::result::array;
-use crate::{ErrorKind, Form, QueryError, explain, functions, plan};
+use crate::{ErrorKind, Form, QueryError, explain, functions, geometry, plan};
 
 /// Name of the catalog and schema in which cubes stand.
 const CATALOG: &str = "graticule";
@@ -108,7 +109,11 @@ impl Engine {
         // count(DISTINCT v) stays one aggregate, so that it can run dense; as two, the inner one would be keyed by values.
         let mut logical = Optimizer::new().rules;
         logical.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-        let mut state = SessionStateBuilder::new()
+        let mut builder = SessionStateBuilder::new();
+        for (word, format) in Format::ALL {
+            builder = builder.with_table_factory(word.into(), Arc::new(GeometryTables::new(format, catalog.clone())));
+        }
+        let mut state = builder
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
@@ -177,6 +182,8 @@ impl Engine {
         let logical =
             if unbound || plan::is_session_statement(&logical) { logical } else { functions::coarsen::bind(logical).map_err(failed)? };
         let logical = around::bind(logical, &state).map_err(failed)?;
+        let logical =
+            if unbound || plan::is_session_statement(&logical) { logical } else { geometry::cell::bind(logical).map_err(failed)? };
         let mut prepared = if plan::is_session_statement(&logical) {
             let schema = Arc::new(Schema::empty());
             self.prepared(schema, Work::Session { plan: Box::new(logical), text: text.clone() })

@@ -4,6 +4,7 @@ mod conformance;
 mod conventions;
 mod dense;
 mod engine;
+mod geometry;
 mod grids;
 mod mosaic;
 mod mutation;

@@ -144,7 +144,7 @@ fn definition(create: &CreateCube) -> CubeDefinition {
 }
 
 /// A path relative to the server's working directory made absolute; URLs stay.
-fn absolute(source: &str) -> Result<String, QueryError> {
+pub(crate) fn absolute(source: &str) -> Result<String, QueryError> {
     if source.contains("://") {
         return Ok(source.to_owned());
     }

@@ -102,6 +102,12 @@ impl LeafPlan {
         (requests, skipped, answered)
     }
 
+    /// False for a tile in which no cell is wanted.
+    pub fn wants(&self, tile: &TileRef<'_>) -> bool {
+        let zonal = self.reduction.as_ref().and_then(|r| r.zonal.as_ref());
+        self.view.wants(&tile.cube_extent()) && zonal.is_none_or(|z| z.meets(tile.view_extent().ranges()))
+    }
+
     /// The request of every tile that is wanted.
     pub fn requests(&self) -> Vec<TileRequest> {
         self.requests_of(|_| true)
@@ -109,7 +115,7 @@ impl LeafPlan {
 
     fn requests_of(&self, mut chosen: impl FnMut(&TileRef<'_>) -> bool) -> Vec<TileRequest> {
         let variables = self.program.variables();
-        let tiles = (0..self.tiles.len()).map(|i| self.tiles.tile(i)).filter(|tile| self.view.wants(&tile.cube_extent()));
+        let tiles = (0..self.tiles.len()).map(|i| self.tiles.tile(i)).filter(|tile| self.wants(tile));
         let tiles = tiles.filter(|tile| chosen(tile));
         let extents = tiles.map(|tile| Reading::new(&self.view, &self.program, &tile).cube_extent());
         extents.map(|extent| TileRequest { extent, variables: variables.clone() }).collect()
@@ -174,11 +180,14 @@ impl CubeExec {
         if let Some(reduction) = &plan.reduction {
             let names: Vec<&str> = reduction.schema.fields().iter().map(|f| f.name().as_str()).collect();
             let (keys, values) = names.split_at(reduction.keys());
+            if let Some(zonal) = &reduction.zonal {
+                text += &format!(", zonal=[{}]", zonal.name);
+            }
             text += &format!(
                 ", dense reduce=[{}] by=[{}] groups={}{} split={}",
                 values.join(", "),
                 keys.join(", "),
-                reduction.groups.len(),
+                reduction.groups.len() * reduction.zonal.as_ref().map_or(1, |z| z.count),
                 if reduction.joint.is_some() { " for each value met" } else { "" },
                 if reduction.split == Split::Output { "output" } else { "input" },
             );

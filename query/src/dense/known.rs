@@ -63,14 +63,14 @@ impl Statistics {
         let program = &plan.program;
         let masks = Pruner::new(plan, masks_of(program));
         let filters = match reduction {
-            // Groups that are found in values are not known without them.
-            Some(r) if !program.masks() && !r.aggregates.is_empty() && r.joint.is_none() => {
+            // Groups that are found in values are not known without them, and of a zone only some cells of a chunk are wanted.
+            Some(r) if !program.masks() && !r.aggregates.is_empty() && r.joint.is_none() && r.zonal.is_none() => {
                 let each: Option<Vec<Pruner>> = r.aggregates.iter().map(|a| Pruner::new(plan, vec![a.filter.clone()?])).collect();
                 each.unwrap_or_default()
             }
             _ => Vec::new(),
         };
-        let answers = reduction.filter(|r| r.joint.is_none() && !program.masks()).and_then(|r| answers(plan, &r.aggregates));
+        let answers = reduction.filter(|r| r.joint.is_none() && r.zonal.is_none() && !program.masks()).and_then(|r| answers(plan, &r.aggregates));
         if masks.is_none() && filters.is_empty() && answers.is_none() {
             return None;
         }

@@ -413,13 +413,15 @@ impl Worker {
 
     fn begin(&self, reduction: &Reduction, block: &Block) -> Result<(Accumulators, MemoryReservation)> {
         // Those of joint keys come as their values are met.
-        let groups = if reduction.joint.is_some() { 0 } else { block.groups() };
+        let groups = if reduction.joint.is_some() { 0 } else { reduction.groups_of(block) };
         let ranked: usize = reduction.aggregates.iter().map(|a| a.cell_bytes()).sum();
         let cells = if ranked > 0 { block.cells_per_group(&reduction.groups, &self.plan.tiles) } else { vec![] };
         let of_cells = cells.iter().sum::<usize>().saturating_mul(ranked).saturating_add(cells.len().saturating_mul(size_of::<usize>()));
-        let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups).saturating_add(of_cells))?;
+        let zones = reduction.zonal.as_ref().map_or(0, |z| z.bytes());
+        let held = self.reserve(Accumulators::bytes(&reduction.aggregates, groups).saturating_add(of_cells).saturating_add(zones))?;
         // An axis of which nothing is seen leaves every group without cells.
         let gaps = self.plan.program.masks() || reduction.groups.has_gaps() || self.plan.tiles.len() == 0 || reduction.joint.is_some();
+        let gaps = gaps || reduction.zonal.is_some();
         let sparse = gaps && reduction.keys() > 0;
         let mut accumulators = Accumulators::new(&reduction.aggregates, groups, sparse)?;
         if ranked > 0 {
@@ -437,7 +439,7 @@ impl Worker {
         let worker = self.clone();
         let task = SpawnedTask::spawn(async move {
             let tile = block.tile(&worker.plan.tiles, i);
-            if !worker.plan.view.wants(&tile.cube_extent()) {
+            if !worker.plan.wants(&tile) {
                 return Ok((Piece::Nothing, worker.reserve(0)?));
             }
             let groups = worker.statistics.is_some().then(|| block.contributions(&reduction.groups, &tile));
@@ -489,6 +491,10 @@ impl Worker {
         let cells = self.cells_of(&tile, fetched, tables)?;
         let _timer = self.measures.compute_time.timer();
         let mut contributions = block.contributions(&reduction.groups, &tile);
+        if let Some(zonal) = &reduction.zonal {
+            let extent = tile.view_extent();
+            return zonal.update(extent.ranges(), &cells, &contributions, block.groups(), &reduction.aggregates, into);
+        }
         if let Some(joint) = joint {
             let view: Vec<_> = tile.segments.iter().map(|s| s.view.clone()).collect();
             contributions = joint.contributions(&view, &cells, contributions, block.groups())?;

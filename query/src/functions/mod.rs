@@ -14,9 +14,11 @@ use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 
 pub(crate) use aggregate::aggregate_functions;
 
+use crate::geometry;
+
 /// All scalar functions of the dialect.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let mut functions = [calendar::functions(), around::scalar_functions()].concat();
+    let mut functions = [calendar::functions(), around::scalar_functions(), geometry::functions::functions()].concat();
     functions.extend([coarsen::function(), width_bucket::function()]);
     functions
 }

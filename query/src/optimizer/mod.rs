@@ -5,6 +5,8 @@
 mod absorb;
 mod reduce;
 mod window;
+mod zonal;
+mod zonal_join;
 
 use std::sync::Arc;
 
@@ -56,5 +58,10 @@ fn rewrite(
 
 /// Our rules, in the order in which they run.
 pub(crate) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    vec![Arc::new(absorb::AbsorbCellwise), Arc::new(window::DenseWindow), Arc::new(reduce::DenseAggregate)]
+    vec![
+        Arc::new(zonal_join::JoinByCells),
+        Arc::new(absorb::AbsorbCellwise),
+        Arc::new(window::DenseWindow),
+        Arc::new(reduce::DenseAggregate),
+    ]
 }

@@ -17,6 +17,7 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::DenseOptions;
 use super::rewrite;
+use super::zonal::ZonalInput;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Derived, Input, Program};
@@ -93,7 +94,8 @@ fn finish(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Arc<dyn E
         return Err("groups are known when they are read: states are merged".into());
     }
     let blocks = BlockGrid::new(&reduction.groups, &leaf.plan.tiles);
-    if blocks.len() < 2 * leaf.plan.partitions && reduction.groups.len() <= ALL_GROUPS {
+    let groups = reduction.groups.len().saturating_mul(reduction.zonal.as_ref().map_or(1, |z| z.count));
+    if blocks.len() < 2 * leaf.plan.partitions && groups <= ALL_GROUPS {
         return Err("few groups: states are merged".into());
     }
     let whole = Reduction { split: Split::Output, schema: aggregate.schema(), ..reduction.as_ref().clone() };
@@ -149,8 +151,15 @@ fn small_blocks(
 /// The leaf that reduces as `aggregate` (partial or single) does and gives columns of `output`, or why there is none.
 fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOptions) -> Result<LeafPlan, String> {
     let input = aggregate.input();
-    let leaf = input.downcast_ref::<CubeExec>().ok_or_else(|| format!("{} is between the aggregate and the cube", input.name()))?;
-    let plan = &leaf.plan;
+    let mut zonal = ZonalInput::under(aggregate)?;
+    let leaf = match &zonal {
+        Some(zonal) => zonal.leaf.clone(),
+        None => {
+            let leaf = input.downcast_ref::<CubeExec>();
+            leaf.ok_or_else(|| format!("{} is between the aggregate and the cube", input.name()))?.plan.clone()
+        }
+    };
+    let plan = &leaf;
     if plan.reduction.is_some() || plan.fetch.is_some() || plan.tensors.is_some() {
         return Err("its input is limited or already reduced".into());
     }
@@ -164,9 +173,21 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
         other => return Err(format!("{other:?} aggregation has no dense form")),
     };
     let mut keys = Vec::new();
-    for (expr, name) in group_by.expr() {
+    for (place, (expr, name)) in group_by.expr().iter().enumerate() {
+        let expr = match &mut zonal {
+            Some(zonal) => {
+                if zonal.takes_key(expr, place)? {
+                    continue;
+                }
+                &zonal.over_cells(expr)?
+            }
+            None => expr,
+        };
         let lowered = plan.program.lower(expr).map_err(|e| e.to_string())?;
         keys.push((axis_key(&plan.view, &plan.program, &lowered, name), lowered, name));
+    }
+    if let (Some(_), Some((Err(why), ..))) = (&zonal, keys.iter().find(|(key, ..)| key.is_err())) {
+        return Err(format!("{why}, which has no dense form beside geometries"));
     }
     let mut joint = joint_key(plan, &keys)?;
     let inside = |axis: usize| joint.as_ref().is_some_and(|j| j.axes.contains(&axis));
@@ -174,7 +195,16 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
     let schema = aggregate.input_schema();
     let mut aggregates = Vec::new();
     for (expr, filter) in aggregate.aggr_expr().iter().zip(aggregate.filter_expr()) {
-        aggregates.push(Aggregate::of(expr, filter.as_ref(), &schema)?);
+        let mut dense = Aggregate::of(expr, filter.as_ref(), &schema)?;
+        if let Some(zonal) = &mut zonal {
+            for part in dense.arguments.iter_mut().chain(dense.filter.iter_mut()) {
+                *part = zonal.over_cells(part)?;
+            }
+        }
+        aggregates.push(dense);
+    }
+    if zonal.is_some() && is_ranked(&aggregates) {
+        return Err("aggregates that need whole groups have no dense form over geometries".into());
     }
     if joint.is_some() && (split == Split::Output || is_ranked(&aggregates)) {
         return Err("a group key of several axes, or of values, has no dense form with aggregates that need whole groups".into());
@@ -195,7 +225,8 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
         (split, tiles, blocks)
     };
     let joint = joint.map(Arc::new);
-    let reduction = Some(Arc::new(Reduction { groups, joint, aggregates, split, schema: output, after: vec![] }));
+    let zonal = zonal.map(|zonal| zonal.finish(groups.len())).transpose()?.map(Arc::new);
+    let reduction = Some(Arc::new(Reduction { groups, joint, zonal, aggregates, split, schema: output, after: vec![] }));
     Ok(LeafPlan { program, reduction, tiles: Arc::new(tiles), blocks: Some(Arc::new(blocks)), ..(**plan).clone() })
 }
 

@@ -121,7 +121,7 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>>
     let plan = leaf.plan.as_ref();
     let Some(reduction) = &plan.reduction else { return Ok(None) };
     let keys = &reduction.groups.keys;
-    if keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
+    if reduction.zonal.is_some() || keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
         return Ok(None);
     }
     let result_axes: Vec<ResultAxis> = keys

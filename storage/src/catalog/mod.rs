@@ -88,6 +88,11 @@ impl quick_cache::Weighter<(GranuleId, u32, u32), Arc<ChunkManifest>> for Weight
 }
 
 impl Catalog {
+    /// Where it reads from, and may.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
     /// Opens or makes the catalog. A folder in which another server works: [`Error::Resources`]. A store that does not open is
     /// set aside and built again from `cubes.sql`; files that cannot be read then leave their cubes out until `REFRESH CUBE`.
     pub async fn open(location: CatalogLocation, objects: Objects) -> Result<Catalog> {

@@ -27,6 +27,41 @@ enum Inner {
     Same,
     Consecutive,
     Numbers(Vec<u32>),
+    /// Runs of some cells only, at each of several places; and numbers of groups along a row.
+    Runs(Vec<(usize, u32)>, Vec<RunTo>, Vec<u32>),
+}
+
+/// Cells that follow each other in memory, and where they go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RunTo {
+    /// The first cell.
+    pub start: usize,
+    /// Cells.
+    pub len: u32,
+    /// The group of all of them, or what is added to the number of each.
+    pub base: u32,
+    /// Where the numbers of their groups stand in a list; `None`: all go to one.
+    pub along: Option<u32>,
+}
+
+impl RunTo {
+    /// All cells to one group.
+    pub fn all(start: usize, len: u32, group: u32) -> RunTo {
+        RunTo { start, len, base: group, along: None }
+    }
+
+    /// Cell i to group `base` and number `first + i` of a list.
+    pub fn each(start: usize, len: u32, base: u32, first: u32) -> RunTo {
+        RunTo { start, len, base, along: Some(first) }
+    }
+
+    fn target<'a>(&self, more: u32, along: &'a [u32], from: usize, to: usize) -> Target<'a> {
+        let base = (self.base + more) as usize;
+        match self.along {
+            None => Target::One(base),
+            Some(first) => Target::Scatter(base, &along[first as usize + from..first as usize + to]),
+        }
+    }
 }
 
 impl CellMap {
@@ -68,6 +103,11 @@ impl CellMap {
         CellMap { row: groups.len(), bases: vec![0], inner: Inner::Numbers(groups.iter().map(|&g| g as u32).collect()) }
     }
 
+    /// Some cells only: `runs`, at each of the places (a cell, and what is added to the groups) `outer`. A cell may be in several.
+    pub fn of_runs(outer: Vec<(usize, u32)>, runs: Vec<RunTo>, along: Vec<u32>) -> CellMap {
+        CellMap { row: 0, bases: vec![], inner: Inner::Runs(outer, runs, along) }
+    }
+
     /// All rows go to group 0.
     pub fn all_to_one(rows: usize) -> CellMap {
         CellMap { row: rows, bases: vec![0], inner: Inner::Same }
@@ -81,6 +121,22 @@ impl CellMap {
     /// Calls `f(first cell, cells, target)` for every run of cells that are chosen (all when there is no mask).
     #[inline]
     pub fn for_each_run(&self, chosen: Option<&BooleanBuffer>, mut f: impl FnMut(usize, usize, Target<'_>)) {
+        if let Inner::Runs(outer, runs, along) = &self.inner {
+            for &(offset, more) in outer {
+                for run in runs {
+                    let (start, n) = (offset + run.start, run.len as usize);
+                    match chosen {
+                        None => f(start, n, run.target(more, along, 0, n)),
+                        Some(mask) => {
+                            for (from, to) in mask.slice(start, n).set_slices() {
+                                f(start + from, to - from, run.target(more, along, from, to));
+                            }
+                        }
+                    }
+                }
+            }
+            return;
+        }
         for (r, &base) in self.bases.iter().enumerate() {
             let start = r * self.row;
             match chosen {
@@ -98,7 +154,7 @@ impl CellMap {
     #[inline]
     fn target(&self, base: u32, from: usize, to: usize) -> Target<'_> {
         match &self.inner {
-            Inner::Same => Target::One(base as usize),
+            Inner::Same | Inner::Runs(..) => Target::One(base as usize),
             Inner::Consecutive => Target::Row(base as usize + from),
             Inner::Numbers(numbers) => Target::Scatter(base as usize, &numbers[from..to]),
         }

@@ -14,6 +14,7 @@ mod keys;
 pub(crate) mod number;
 pub(crate) mod ordered;
 mod state;
+mod zonal;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(crate) use blocks::{Block, BlockGrid};
 pub(crate) use joint::{JointGroups, JointKey};
 pub(crate) use keys::{AxisKey, GroupSpace};
 pub(crate) use state::Accumulators;
+pub(crate) use zonal::{PairColumn, PairValue, Zonal};
 
 use super::program::{Cells, Step, run_steps};
 
@@ -49,6 +51,8 @@ pub(crate) struct Reduction {
     /// The keys that are not functions of one axis each; their groups are slower than those of `groups`, and not among them.
     /// Only with [`Split::Input`].
     pub joint: Option<Arc<JointKey>>,
+    /// The geometries to whose cells it is confined, and the keys that are theirs; those are slower than those of `groups`, too.
+    pub zonal: Option<Arc<Zonal>>,
     /// What is computed for each group.
     pub aggregates: Vec<Aggregate>,
     /// How the work is shared out.
@@ -78,7 +82,12 @@ impl Reduction {
 
     /// Number of keys.
     pub fn keys(&self) -> usize {
-        self.groups.keys.len() + self.joint.as_ref().map_or(0, |j| j.places.len())
+        self.groups.keys.len() + self.joint.as_ref().map_or(0, |j| j.places.len()) + self.zonal.as_ref().map_or(0, |z| z.places.len())
+    }
+
+    /// The groups of a block, those of joint keys not counted.
+    pub fn groups_of(&self, block: &Block) -> usize {
+        block.groups() * self.zonal.as_ref().map_or(1, |z| z.count)
     }
 
     /// The groups of `block` as cells: keys, states or finals, steps applied. Groups without any cell are masked out.
@@ -88,6 +97,10 @@ impl Reduction {
         if let Some(joint) = joint {
             arrays = joint.key_columns(arrays, groups)?;
             groups *= joint.len();
+        }
+        if let Some(zonal) = &self.zonal {
+            arrays = zonal.key_columns(arrays, groups)?;
+            groups *= zonal.count;
         }
         let present = state.present();
         for aggregate in state.columns {
