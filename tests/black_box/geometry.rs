@@ -1,9 +1,15 @@
 //! Geometries and cells against shapely, xarray, exactextract and rasterio (`corpus/geometry/make.py`): which cells are covered and
 //! touched, how much of each, zonal means; dense and row by row. And what is refused, and how.
 
+use std::sync::Arc;
+
 use arrow::array::AsArray;
-use graticule_query::{Engine, Form};
+use graticule_query::{Engine, EngineSettings, ErrorKind, Form};
 use serde_json::Value;
+
+use graticule_storage::catalog::{Catalog, CatalogLocation};
+use graticule_storage::object::Objects;
+use graticule_storage::read::{ReadSettings, Reader};
 
 use super::dense::{answer, close};
 use super::engine::{ask, numbers, root, weather};
@@ -182,4 +188,27 @@ async fn plans_say_what_they_read() {
     assert_eq!(columns[0].column_by_name("tags").unwrap().as_string::<i32>().value(1), r#"{"n":[1]}"#);
     let none = numbers(&ask(&engine, "SELECT count(*) FROM parcels WHERE geom IS NULL", Form::Rows).await.unwrap(), 0);
     assert_eq!(none, [Some(1.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_outside_of_the_roots_are_forbidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::new(&[folder.path().display().to_string()]).unwrap();
+    let catalog = Arc::new(Catalog::open(CatalogLocation::Memory, objects.clone()).await.unwrap());
+    let reader = Reader::new(objects, catalog.clone(), ReadSettings { cache_bytes: 1 << 20, threads: 1 }).unwrap();
+    let engine = Engine::new(catalog, reader, EngineSettings { memory_bytes: 1 << 20, threads: 1 }).unwrap();
+    let parcels = root().join("tests/corpus/geometry/parcels.geojson");
+    let create = |path: &std::path::Path| format!("CREATE EXTERNAL TABLE t STORED AS GEOJSON LOCATION '{}'", path.display());
+    let error = ask(&engine, &create(&parcels), Form::Rows).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Forbidden, "{error}");
+    let inside = folder.path().join("parcels.geojson");
+    std::fs::copy(&parcels, &inside).unwrap();
+    ask(&engine, &create(&inside), Form::Rows).await.unwrap();
+    ask(&engine, "DROP TABLE t", Form::Rows).await.unwrap();
+    // More than all queries together may hold.
+    let point = r#"{"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}}"#;
+    let many = format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, vec![point; 20_000].join(","));
+    std::fs::write(&inside, many).unwrap();
+    let error = ask(&engine, &create(&inside), Form::Rows).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Resources, "{error}");
 }
