@@ -9,6 +9,7 @@ mod grids;
 pub mod names;
 pub(crate) mod origin;
 pub(crate) mod relations;
+mod sample;
 pub mod statements;
 pub(crate) mod subset;
 

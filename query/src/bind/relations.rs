@@ -116,7 +116,11 @@ pub enum Source<'a> {
 pub fn source(factor: &mut TableFactor) -> (Source<'_>, Option<&TableAlias>) {
     match factor {
         TableFactor::Table { name, alias, args: None, .. } => (Source::Named { name: table_name(name), specs: vec![] }, alias.as_ref()),
-        TableFactor::Table { alias, args: Some(args), .. } => (inner_relation(&args.args), alias.as_ref()),
+        TableFactor::Table { name, alias, args: Some(args), .. } => {
+            // The columns of a sample are those of two relations.
+            let of_two = last_part(name).is_some_and(|n| n == "sample");
+            (if of_two { Source::Other } else { inner_relation(&args.args) }, alias.as_ref())
+        }
         TableFactor::Function { args, alias, .. } => (inner_relation(args), alias.as_ref()),
         TableFactor::TableFunction { expr: Expr::Function(call), alias } => (inner_relation(arguments(call)), alias.as_ref()),
         TableFactor::Derived { subquery, alias, .. } => (Source::Query(subquery), alias.as_ref()),

@@ -62,6 +62,8 @@ pub(super) enum TableCall {
     Regrid,
     /// `warp(relation, crs => 'EPSG:4326', resolution => 0.01, ...)`
     Warp,
+    /// `sample(relation, points, method => ...)`
+    Sample,
 }
 
 impl TableCall {
@@ -72,6 +74,7 @@ impl TableCall {
             "grid" => Some(TableCall::Grid),
             "regrid" => Some(TableCall::Regrid),
             "warp" => Some(TableCall::Warp),
+            "sample" => Some(TableCall::Sample),
             _ => None,
         }
     }
@@ -88,6 +91,9 @@ impl SubsetPlanner {
     ) -> Result<LogicalPlan> {
         if function == TableCall::Grid {
             return self.grid(args, context);
+        }
+        if function == TableCall::Sample {
+            return self.sample(args, factor, context);
         }
         let Some((first, rest)) = args.split_first() else {
             return plan_err!("{function:?} wants a relation first");

@@ -3,6 +3,7 @@
 //! * `tables`: GeoJSON (`geojson`) and GeoParquet (`geoparquet`) files as tables; `wkb`, `wkt`, `crs`: what geometries are written in.
 //! * `cell`: what `CELL(c)` means; `grid`: the cells; `bound`: geometries on their way to cells; `functions`: the functions of both.
 //! * `rasterise` and `coverage`: from a shape to `runs` of cells, by centres and by exact fractions.
+//! * `sample`, `sample_exec`: a cube at points.
 //! * `zones`: all geometries of a table as runs by row; `join`: a join of cells and geometries without trying every pair.
 
 pub(crate) mod bound;
@@ -16,6 +17,8 @@ pub(crate) mod grid;
 pub(crate) mod join;
 pub(crate) mod rasterise;
 pub(crate) mod runs;
+pub(crate) mod sample;
+mod sample_exec;
 pub(crate) mod shape;
 pub(crate) mod tables;
 pub(crate) mod wkb;

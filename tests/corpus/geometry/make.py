@@ -142,5 +142,20 @@ for i, g in enumerate(back.geometry):
         "id": i, "covered": covered.tolist(), "touched": touched.tolist(), "share": [round(float(s), 7) for s in share[touched]],
         "mean": mean(flat[covered], np.ones(len(covered))), "weighted": mean(flat, share),
     })
+# Points: at the cell they lie in and between centres, at the time nearest to theirs.
+around = xr.concat([weather.isel(longitude=[-1]).assign_coords(longitude=[-15.0]), weather, weather.isel(longitude=[0]).assign_coords(longitude=[360.0])], "longitude")
+places = [(-170.3, 12.4), (-3.2, 47.1), (7.4, 88.2), (100.1, -33.3), (352.9, 61.7), (359.0, -71.0), (23.0, 5.2), (-97.4, 31.6), (181.2, -14.9)]
+times = ["2020-01-15T07:10:00", "2020-02-01T00:00:00", "2020-03-31T20:30:00"]
+features, truth["points"] = [], []
+for i, (px, py) in enumerate(places):
+    at = times[i % 3]
+    features.append({"type": "Feature", "geometry": {"type": "Point", "coordinates": [px, py]}, "properties": {"id": i, "time": at}})
+    cell = dict(latitude=py, longitude=px % 360 if px % 360 <= 352.5 else px % 360 - 360)
+    nearest = around.t2m.sel(**cell, method="nearest")
+    between = around.t2m.interp(latitude=py, longitude=px % 360 if px % 360 <= 345 else px % 360 - 360)
+    n, b = (v.sel(time=at, method="nearest").item() for v in (nearest, between))
+    truth["points"].append({"id": i, "nearest": None if np.isnan(n) else n, "bilinear": None if np.isnan(b) else b, "mean": nearest.mean().item()})
+with open("points.geojson", "w") as f:
+    json.dump({"type": "FeatureCollection", "features": features}, f)
 with open("truth.json", "w") as f:
     json.dump(truth, f, separators=(",", ":"))
