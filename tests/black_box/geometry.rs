@@ -239,24 +239,4 @@ async fn samples_are_those_of_xarray() {
             );
         }
     }
-    let one = async |query: &str| answer(&engine, query).await[0].clone();
-    assert_eq!(one("SELECT count(*) FROM SAMPLE(weather[time(INDEX 0:9)], stations)").await, [Some(9.0)]);
-    let free =
-        "WITH p AS (SELECT id, geom FROM stations) SELECT count(*), count(t2m) FROM SAMPLE(weather[latitude(-30:30), time(INDEX 0:9)], p)";
-    let found = answer(&engine, free).await;
-    assert_eq!(found[0], [Some(90.0)]);
-    assert!(found[1][0].unwrap() < 45.0, "points outside of the grid are NULL: {found:?}");
-    // Points of a scene in longitude and latitude.
-    let scene = "WITH p AS (SELECT ST_Point(500015, 4999985, 'EPSG:32632') AS geom) SELECT band_1 FROM SAMPLE(scene, p)";
-    let cell = "SELECT band_1 FROM scene WHERE x = 500015 AND y = 4999985";
-    assert_eq!(one(scene).await, one(cell).await);
-    for (query, expected) in [
-        ("SELECT * FROM SAMPLE(weather, parcels)", "SAMPLE wants points, and row 1 of them is another geometry"),
-        ("SELECT * FROM SAMPLE(parcels, stations)", "SAMPLE wants a cube"),
-        ("SELECT * FROM SAMPLE(weather, stations, method => 'cubic')", "method is 'nearest' or 'bilinear'"),
-        ("SELECT * FROM SAMPLE(weather, weather)", "no column of geometries"),
-    ] {
-        let error = ask(&engine, query, Form::Rows).await.unwrap_err();
-        assert!(error.message.contains(expected), "{query}: {error}");
-    }
 }
