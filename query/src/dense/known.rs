@@ -70,7 +70,8 @@ impl Statistics {
             }
             _ => Vec::new(),
         };
-        let answers = reduction.filter(|r| r.joint.is_none() && r.zonal.is_none() && !program.masks()).and_then(|r| answers(plan, &r.aggregates));
+        let answers =
+            reduction.filter(|r| r.joint.is_none() && r.zonal.is_none() && !program.masks()).and_then(|r| answers(plan, &r.aggregates));
         if masks.is_none() && filters.is_empty() && answers.is_none() {
             return None;
         }
