@@ -102,7 +102,7 @@ impl SubsetPlanner {
         match function {
             TableCall::Regrid => return self.regrid(plan, rest, factor, context),
             TableCall::Warp => return plan_err!("WARP is not supported yet; REGRID goes along the axes that a cube has"),
-            TableCall::Subset | TableCall::Grid => {}
+            TableCall::Subset | TableCall::Grid | TableCall::Sample => {}
         }
         for spec in rest {
             let call = call_of(spec)?;
