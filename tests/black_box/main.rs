@@ -6,6 +6,7 @@ mod dense;
 mod engine;
 mod mosaic;
 mod mutation;
+mod relations;
 mod slt;
 mod statistics;
 mod tidy;
