@@ -163,10 +163,7 @@ const EXPLAINED: &[(&str, &[&str])] = &[
     ("SELECT count(*) FROM weather GROUP BY floor(t2m)", &["not dense", "depends on values, and so on every axis"]),
     ("SELECT median(t2m) FROM weather GROUP BY lsm", &["not dense", "with aggregates that need whole groups"]),
     ("SELECT first_value(t2m ORDER BY tp) FROM weather", &["not dense", "depends on values"]),
-    (
-        "SELECT sum(a.tp) FROM weather a JOIN weather b USING (time, latitude, longitude)",
-        &["not dense", "between the aggregate and the cube"],
-    ),
+    ("SELECT sum(a.tp) FROM weather a JOIN weather b USING (time, latitude, longitude)", &["dense reduce=[", "aligned=[weather, weather]"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,11 +17,13 @@ use super::axes::{Carried, Dimension, carry};
 use super::metadata::{ResultAxis, axes_json};
 use super::scatter::ScatterExec;
 use crate::bind::calendars::rewritten;
+use crate::bind::origin::crop;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Input, Step};
 use crate::dense::reduce::{AxisKey, Split};
 use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
+use crate::functions::in_subset::Selection;
 use crate::view::{CubeColumn, View};
 
 /// The physical plan that answers `plan` in array form.
@@ -70,32 +72,54 @@ pub(crate) async fn shape(state: &SessionState, plan: &LogicalPlan) -> Result<(V
 
 /// A dimension with the coordinates that it has in the answer.
 fn result_axis(state: &SessionState, rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Result<ResultAxis> {
-    let view = narrowest(rows, d);
+    let (view, axis) = narrowest(rows, d)?;
     Ok(match &d.function {
-        None => ResultAxis::of(&view, d.axis, &d.name),
-        Some(function) => ResultAxis::computed(&d.name, function_values(state, &view, d.axis, function)?),
+        None => ResultAxis::of(&view, axis, &d.name),
+        Some(function) => ResultAxis::computed(&d.name, function_values(state, &view, axis, function)?),
     })
 }
 
-/// The view that the plan's leaf has of a dimension's cube: narrower than the table's where predicates were pushed down.
-fn narrowest(rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Arc<View> {
+/// The view that the plan's leaf has of a dimension's cube, and the axis there: narrower than the table's where predicates were
+/// pushed down.
+fn narrowest(rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Result<(Arc<View>, usize)> {
     fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<View>>) {
         if let Some(leaf) = plan.downcast_ref::<CubeExec>() {
             found.push(leaf.plan.view.clone());
         }
         plan.children().into_iter().for_each(|child| leaves(child, found));
     }
-    if d.cropped {
-        return d.view.clone();
-    }
-    let mut found = Vec::new();
-    leaves(rows, &mut found);
-    // In a join the leaves of other cubes say nothing; several of this one must say the same.
-    found.retain(|view| view.cube.name == d.view.cube.name);
+    let mut views = Vec::new();
+    leaves(rows, &mut views);
+    // The leaves of other cubes say nothing; several of this one must say the same.
+    let found: Vec<(Arc<View>, usize)> = views.into_iter().filter_map(|view| Some((view.clone(), axis_in(&view, d)?))).collect();
+    let len = |(view, axis): &(Arc<View>, usize)| view.axes[*axis].len();
     match found.split_first() {
-        Some((one, rest)) if rest.iter().all(|other| other.axes[d.axis].len() == one.axes[d.axis].len()) => one.clone(),
-        _ => d.view.clone(),
+        Some((one, rest)) if rest.iter().all(|other| len(other) == len(one)) && !d.cropped => Ok(one.clone()),
+        Some(((view, axis), rest)) if rest.is_empty() && view.axes[*axis].coordinates.data_type() == coordinates(d).data_type() => {
+            let coordinates = view.axes[*axis].coordinates.clone();
+            let seen = Selection { column: d.column.clone(), coordinates, fixed: false };
+            Ok((Arc::new(crop(&d.view, d.axis, &seen)?), d.axis))
+        }
+        _ => Ok((d.view.clone(), d.axis)),
     }
+}
+
+fn coordinates(d: &Dimension) -> &ArrayRef {
+    &d.view.axes[d.axis].coordinates
+}
+
+/// The axis of a leaf's view that a dimension is, if it is of the same cube or of one that it was joined to.
+fn axis_in(view: &View, d: &Dimension) -> Option<usize> {
+    let (own, name) = (&d.view.cube.name, &d.view.cube.grid.axes[d.axis].name);
+    match view.cube.name == *own {
+        true => Some(d.axis),
+        false => view.cube.name.split(" JOIN ").any(|part| part == own).then(|| view.cube.grid.position(name))?,
+    }
+}
+
+/// True when axis `axis` of a leaf is the one that a dimension comes from, computed or not.
+fn is_of(view: &View, axis: usize, d: &Dimension) -> bool {
+    axis_in(view, d) == Some(axis)
 }
 
 /// A leaf that reads cells: its axes are those of the view that are not fixed.
@@ -106,7 +130,7 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension], variables: &[usize]) -> Resu
     }
     let grid = &plan.view.cube.grid;
     let axes: Vec<usize> = (0..grid.axes.len()).filter(|&a| !plan.view.axes[a].fixed).collect();
-    if axes.iter().zip(dimensions).any(|(&a, d)| a != d.axis || d.function.is_some()) || axes.len() != dimensions.len() {
+    if axes.iter().zip(dimensions).any(|(&a, d)| !is_of(&plan.view, a, d) || d.function.is_some()) || axes.len() != dimensions.len() {
         return Ok(None);
     }
     let result_axes: Vec<ResultAxis> = axes.iter().zip(dimensions).map(|(&a, d)| ResultAxis::of(&plan.view, a, &d.name)).collect();
@@ -150,7 +174,7 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension], variables: &[usize]) -> Res
     let plan = leaf.plan.as_ref();
     let Some(reduction) = &plan.reduction else { return Ok(None) };
     let keys = &reduction.groups.keys;
-    if keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
+    if keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| !is_of(&plan.view, k.axis, d)) {
         return Ok(None);
     }
     let result_axes: Vec<ResultAxis> = keys
@@ -228,7 +252,7 @@ fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, carried: &Carri
     }
     let json = match dimensions.first() {
         Some(d) if carried.cropped => axes_json(&result_axes, &d.view)?,
-        Some(d) => axes_json(&result_axes, &narrowest(&rows, d))?,
+        Some(d) => axes_json(&result_axes, &narrowest(&rows, d)?.0)?,
         None => serde_json::json!({ "axes": [], "crs": null, "scalars": [], "attributes": {} }).to_string(),
     };
     let layout = TensorLayout { schema: tensor_schema(fields, json), axes: vec![], columns };

@@ -140,10 +140,11 @@ impl Expander<'_> {
         let done = joined.and_then(|Joined { relations, merged }| {
             self.stars.insert(id_of(select), relations.iter().map(StarRelation::of).collect());
             let relations = relations.into_iter().map(|r| (r.name, r.carried)).collect();
-            let scope = scope_of(relations, merged.as_deref());
+            let mut scope = scope_of(relations, merged.as_deref());
             let aliased =
                 |item: &SelectItem| if let SelectItem::ExprWithAlias { alias, .. } = item { Some(normalised(alias)) } else { None };
-            self.scopes.push(Scope { aliases: select.projection.iter().filter_map(aliased).collect(), ..scope });
+            scope.aliases = select.projection.iter().filter_map(aliased).collect();
+            self.scopes.push(scope);
             let carried = self.clauses(select, &mut from);
             let scope = self.scopes.pop().unwrap_or_default();
             carried.map(|carried| (carried, scope))
