@@ -35,6 +35,18 @@ pub async fn weather(dense: bool) -> Engine {
     engine
 }
 
+/// The same with two views of it: `seen`, which is all of it, and `other`, whose `o` is missing in places and not on all latitudes.
+pub async fn viewed(dense: bool) -> Engine {
+    let engine = weather(dense).await;
+    for view in [
+        "CREATE VIEW seen AS SELECT t2m, tp, lsm FROM weather",
+        "CREATE VIEW other AS SELECT tp * 100 + lsm AS o FROM weather[latitude(INDEX 0:17)] WHERE t2m > 255",
+    ] {
+        ask(&engine, view, Form::Rows).await.unwrap();
+    }
+    engine
+}
+
 /// An engine with `weather` and the cubes of `corpus/relations`; dense rules on or off.
 pub async fn relations(dense: bool) -> Engine {
     let engine = weather(dense).await;

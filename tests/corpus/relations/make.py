@@ -185,7 +185,7 @@ def questions():
         ("step after", "SELECT lead(t2m, 2) OVER (PARTITION BY lat, lon ORDER BY time) AS v FROM era5", t.shift(time=-2)),
         ("rank", "SELECT CASE WHEN tp IS NOT NULL THEN rank() OVER (PARTITION BY lat, lon ORDER BY tp DESC NULLS LAST) END AS v FROM era5",
          xr.apply_ufunc(lambda a: np.where(np.isnan(a), np.nan, 1 + (a[..., None] < a[..., None, :]).sum(-1)), tp,
-                        input_core_dims=[["time"]], output_core_dims=[["time"]])),
+                        input_core_dims=[["time"]], output_core_dims=[["time"]]).transpose("time", "lat", "lon")),
         ("mean of anomalies", "SELECT avg(a) AS v FROM (SELECT abs(t2m - avg(t2m) ALONG (time)) AS a FROM era5) GROUP BY time",
          abs(t - mean).mean(["lat", "lon"])),
         # joins along axes
