@@ -288,6 +288,11 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
                 Expr::Column(c) => Some(c.name.clone()),
                 _ => None,
             });
+            // Under its old name an axis that was renamed is gone.
+            let renamed = below.is_none() && p.expr.iter().any(|e| is_column(unaliased(e), axis));
+            if renamed {
+                return Ok(None);
+            }
             rebuild(plan, into(&p.input, below.as_deref().unwrap_or(axis))?)
         }
         LogicalPlan::Aggregate(a) => {

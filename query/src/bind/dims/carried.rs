@@ -149,6 +149,17 @@ impl Scope {
         self.axis_of(expr).filter(|_| sure)
     }
 
+    /// The column that a plain name means which USING gave to several relations: the first one's. DataFusion takes such a name
+    /// for ambiguous in WHERE, and everywhere once three relations have it.
+    pub fn qualified(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Identifier(name) = expr else { return None };
+        let plain = normalised(name);
+        let axis = self.axes.iter().find(|a| a.name == plain && a.relations.len() > 1 && matches!(a.expr, Expr::Identifier(_)))?;
+        let relation = axis.relations.first()?.as_ref().filter(|_| !self.aliases.contains(&plain))?;
+        let column = Ident { span: name.span, ..ident(&plain) };
+        Some(Expr::CompoundIdentifier(vec![Ident { span: name.span, ..ident(relation) }, column]))
+    }
+
     /// The axis that an expression is the plain column of.
     fn axis_of(&self, expr: &Expr) -> Option<&ScopeAxis> {
         match expr {

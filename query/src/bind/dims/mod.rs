@@ -334,6 +334,9 @@ impl Walk for Expander<'_> {
         if let Some((supplier, axis)) = named {
             self.need(Some(supplier), &axis);
         }
+        if let Some(column) = self.scopes.last().and_then(|scope| scope.qualified(expr)) {
+            *expr = column;
+        }
         let Expr::Function(call) = expr else { return Ok(()) };
         if dims_call(call).is_some() {
             let message = "DIMS can stand in SELECT, GROUP BY, PARTITION BY and ORDER BY as an item of its own, not inside an expression";
