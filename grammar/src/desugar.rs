@@ -101,6 +101,12 @@ impl<'a> Weaver<'a> {
         self.put(&dims.plain(), start, end);
     }
 
+    /// Replaces `USING DIMS`: the condition `dims()` is that all common axes are equal.
+    pub(crate) fn using_dims(&mut self, start: usize, end: usize) {
+        self.copy_to(start);
+        self.put("ON dims()", start, end);
+    }
+
     /// Replaces `ALONG (...)`: the partitions of a window are the other axes.
     pub(crate) fn along(&mut self, along: &Along) {
         let Span { start, end } = along.span;

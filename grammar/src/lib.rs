@@ -25,6 +25,7 @@
 //! | `avg(v) ALONG (time)` | `avg(v) OVER (PARTITION BY dims_except('time'))` |
 //! | `avg(v) AROUND (y(-1:1), x(:0)) EDGE CLAMP` | `avg(v) OVER (ORDER BY around('y', -1, 1), around('x', NULL, 0), edge('clamp'))` |
 //! | `convolve(v, w) AROUND (y, x)` | `convolve(v, w) OVER (ORDER BY around('y'), around('x'))` |
+//! | `a JOIN b USING DIMS` | `a JOIN b ON dims()` |
 //! | `DIMS`, `DIMS EXCEPT (time)` | `dims()`, `dims_except('time')` |
 //!
 //! The text is read as sqlparser's generic dialect reads it, which is DataFusion's default.

@@ -194,7 +194,13 @@ impl Scan<'_> {
             }
             "AS" if in_from && self.frame.clause != Clause::On => self.frame.clause = Clause::From(Place::As),
             "USING" if in_from && self.tokens.is_word(at + 1, "DIMS") && !self.is_part_of_name(at + 1) => {
-                return Err(self.tokens.error(at, "USING DIMS is not supported yet: write ON with each axis"));
+                let end = self.tokens.get(at + 1).map_or(self.tokens.text.len(), |token| token.span.end);
+                if self.tokens.is_word(at + 2, "EXCEPT") && self.tokens.is_mark(at + 3, '(') && !self.begins_query(at + 3) {
+                    return Err(self.tokens.error(at + 2, "USING DIMS takes all common axes; for some of them write USING (lat, lon)"));
+                }
+                self.weaver.using_dims(self.tokens.start(at), end);
+                self.frame.clause = Clause::From(Place::Between);
+                return Ok(at + 2);
             }
             word @ ("GROUP" | "ORDER" | "PARTITION") if by && query => {
                 self.frame.clause = Clause::List;

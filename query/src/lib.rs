@@ -25,6 +25,7 @@ mod result;
 mod session;
 mod table;
 mod view;
+mod views;
 
 pub use error::{ErrorKind, QueryError};
 pub use result::Form;

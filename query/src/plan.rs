@@ -7,14 +7,14 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, Statement as SqlStatement, Value, VisitMut, VisitorMut,
-    visit_relations,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Spanned, Statement as SqlStatement, Value, VisitMut,
+    VisitorMut, visit_relations,
 };
 use graticule_grammar::Desugared;
 use graticule_storage::catalog::Catalog;
 
 use crate::bind::relations::{normalised, table_name};
-use crate::bind::{dims, names};
+use crate::bind::{dims, names, views};
 use crate::catalog::CubeSchema;
 use crate::geometry::tables::Format;
 use crate::{ErrorKind, Parameters, QueryError, geometry};
@@ -22,6 +22,12 @@ use crate::{ErrorKind, Parameters, QueryError, geometry};
 /// Resolves names and `DIMS` in every query of a statement.
 pub(crate) fn rewrite(statement: &mut Statement, cubes: &CubeSchema, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
     let Some(query) = query_of(statement) else { return Ok(()) };
+    resolve(query, cubes, text, parameters)
+}
+
+/// The same for one query. Views that it names become CTEs of it.
+pub(crate) fn resolve(query: &mut Query, cubes: &CubeSchema, text: &Desugared, parameters: &Parameters) -> Result<(), QueryError> {
+    views::expand(query, &|name| cubes.view(name)).map_err(|e| e.located(text))?;
     geometry::cell::quote(query);
     if let Parameters::Values(values) = parameters {
         let _ = query.visit(&mut SliceTexts(values));
@@ -91,7 +97,6 @@ fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     let Statement::Statement(statement) = statement else { return None };
     match statement.as_mut() {
         SqlStatement::Query(query) => Some(query),
-        SqlStatement::CreateView(view) => Some(&mut view.query),
         _ => None,
     }
 }
@@ -120,6 +125,19 @@ pub(crate) fn check_allowed(statement: &Statement) -> Result<(), QueryError> {
         },
         _ => Ok(()),
     }
+}
+
+/// True for a statement that may ask about the columns of tables: DESCRIBE, SHOW, `information_schema`.
+pub(crate) fn asks_about_tables(statement: &Statement) -> bool {
+    let Statement::Statement(statement) = statement else { return false };
+    if !matches!(statement.as_ref(), SqlStatement::Query(_)) {
+        return true;
+    }
+    let asks = |name: &ObjectName| {
+        let about = name.0.iter().any(|part| part.as_ident().is_some_and(|part| normalised(part) == "information_schema"));
+        if about { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    visit_relations(statement, asks).is_break()
 }
 
 /// True for a plan that changes the session instead of answering.

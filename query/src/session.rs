@@ -9,9 +9,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use graticule_grammar::{Desugared, Statement};
 use graticule_storage::catalog::{Catalog, Progress};
@@ -20,12 +21,13 @@ use graticule_storage::read::Reader;
 use crate::bind::arithmetic::CubeArithmetic;
 use crate::bind::calendars::CalendarTimes;
 use crate::bind::subset::SubsetPlanner;
-use crate::bind::{around, statements};
+use crate::bind::{align, around, statements, views};
 use crate::catalog::CubeSchema;
 use crate::dense::admission;
 use crate::geometry::tables::{Format, GeometryTables};
 use crate::optimizer::{self, DenseOptions};
 use crate::result::array;
+use crate::views::ViewChange;
 use crate::{ErrorKind, Form, QueryError, explain, functions, geometry, plan};
 
 /// Name of the catalog and schema in which cubes stand.
@@ -58,7 +60,7 @@ pub enum Parameters {
 pub struct Engine {
     context: SessionContext,
     catalog: Arc<Catalog>,
-    cubes: Arc<CubeSchema>,
+    pub(crate) cubes: Arc<CubeSchema>,
 }
 
 /// A statement that is planned and not yet run. Planning reads no chunk.
@@ -78,8 +80,10 @@ enum Work {
     Query { plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
     /// EXPLAIN of a query.
     Explain { analyze: bool, plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
-    /// `CREATE VIEW`, `SET` and the like.
-    Session { plan: Box<datafusion::logical_expr::LogicalPlan>, text: Arc<Desugared> },
+    /// `CREATE VIEW` and `DROP VIEW`.
+    View(Arc<ViewChange>),
+    /// `SET` and the like.
+    Session { plan: Box<LogicalPlan>, text: Arc<Desugared> },
     /// A query whose parameters have no values yet.
     Unbound,
 }
@@ -170,20 +174,20 @@ impl Engine {
         let state = self.state(&parameters);
         let failed = |e| self.error(e, &text);
         let mut statement = state.sql_to_statement(&text.sql, &state.config_options().sql_parser.dialect).map_err(failed)?;
+        if let Some(statement) = views::statement(&statement).map_err(|e| e.located(&text))? {
+            if explain.is_some() {
+                return Err(QueryError::user("EXPLAIN takes a query"));
+            }
+            let change = self.view_change(&state, statement, &text).await?;
+            return Ok(self.prepared(Arc::new(Schema::empty()), Work::View(Arc::new(change))));
+        }
+        if plan::asks_about_tables(&statement) {
+            self.describe_views(&state).await;
+        }
         plan::rewrite(&mut statement, &self.cubes, &text, &parameters)?;
         plan::check_allowed(&statement)?;
-        let logical = state.statement_to_plan(statement).await.map_err(failed)?;
-        let types = parameter_schema(&logical).map_err(failed)?;
-        let logical = match &parameters {
-            Parameters::Values(values) if !values.is_empty() => logical.with_param_values(values.clone()).map_err(failed)?,
-            _ => logical,
-        };
+        let (logical, types) = self.logical(&state, statement, &parameters).await.map_err(failed)?;
         let unbound = !types.fields().is_empty() && matches!(parameters, Parameters::Unknown);
-        let logical =
-            if unbound || plan::is_session_statement(&logical) { logical } else { functions::coarsen::bind(logical).map_err(failed)? };
-        let logical = around::bind(logical, &state).map_err(failed)?;
-        let logical =
-            if unbound || plan::is_session_statement(&logical) { logical } else { geometry::cell::bind(logical).map_err(failed)? };
         let mut prepared = if plan::is_session_statement(&logical) {
             let schema = Arc::new(Schema::empty());
             self.prepared(schema, Work::Session { plan: Box::new(logical), text: text.clone() })
@@ -204,8 +208,29 @@ impl Engine {
         Ok(prepared)
     }
 
+    /// The logical plan of a statement whose names are resolved, and its parameters.
+    pub(crate) async fn logical(
+        &self,
+        state: &SessionState,
+        statement: datafusion::sql::parser::Statement,
+        parameters: &Parameters,
+    ) -> Result<(LogicalPlan, SchemaRef), DataFusionError> {
+        let logical = state.statement_to_plan(statement).await?;
+        let types = parameter_schema(&logical)?;
+        let logical = match parameters {
+            Parameters::Values(values) if !values.is_empty() => logical.with_param_values(values.clone())?,
+            _ => logical,
+        };
+        let unbound = !types.fields().is_empty() && matches!(parameters, Parameters::Unknown);
+        let fixed = !unbound && !plan::is_session_statement(&logical);
+        let logical = if fixed { functions::coarsen::bind(logical)? } else { logical };
+        let logical = around::bind(align::bind(logical)?, state)?;
+        let logical = if fixed { geometry::cell::bind(logical)? } else { logical };
+        Ok((logical, types))
+    }
+
     /// The session's state for one query: with its parameters, and the time at which it began.
-    fn state(&self, parameters: &Parameters) -> SessionState {
+    pub(crate) fn state(&self, parameters: &Parameters) -> SessionState {
         let planner = SubsetPlanner { parameters: parameters.clone(), cubes: self.cubes.clone() };
         let mut state = self.context.state();
         let options = state.config_options().clone();
@@ -215,7 +240,7 @@ impl Engine {
         state
     }
 
-    fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
+    pub(crate) fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
         explain::readable(error, text, &self.catalog)
     }
 }
@@ -226,7 +251,7 @@ fn block_bytes(settings: &EngineSettings) -> usize {
 }
 
 /// `$1`... with the types that the plan infers for them.
-fn parameter_schema(plan: &datafusion::logical_expr::LogicalPlan) -> Result<SchemaRef, DataFusionError> {
+fn parameter_schema(plan: &LogicalPlan) -> Result<SchemaRef, DataFusionError> {
     let mut types: Vec<(String, Option<DataType>)> = plan.get_parameter_types()?.into_iter().collect();
     types.sort_by_key(|(name, _)| name.trim_start_matches('$').parse::<u32>().unwrap_or(u32::MAX));
     let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t.unwrap_or(DataType::Null), true)).collect();
@@ -248,7 +273,7 @@ impl Prepared {
     pub fn has_effect(&self) -> bool {
         match &self.work {
             Work::Statement(s) => statements::has_effect(s),
-            Work::Session { .. } => true,
+            Work::Session { .. } | Work::View(_) => true,
             _ => false,
         }
     }
@@ -257,6 +282,13 @@ impl Prepared {
     pub async fn run(&self, progress: Arc<dyn Progress>) -> Result<SendableRecordBatchStream, QueryError> {
         let context = &self.engine.context;
         match &self.work {
+            Work::View(change) => {
+                self.engine.change_view(change)?;
+                Ok(Box::pin(EmptyRecordBatchStream::new(Arc::new(Schema::empty()))))
+            }
+            Work::Statement(statement) if self.engine.is_about_views(statement) => {
+                Ok(explain::one_batch(self.engine.about_views(statement).await?))
+            }
             Work::Statement(statement) => {
                 let batch =
                     statements::run((**statement).clone(), &self.engine.catalog, self.engine.cubes.reader(), progress.as_ref()).await?;

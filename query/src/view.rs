@@ -153,6 +153,14 @@ impl View {
         Ok(self.with_axis(axis, AxisView { runs: runs.into(), coordinates, fixed: fixed || seen.fixed }))
     }
 
+    /// The same view with one axis as `other`, a view of the same cube, has it.
+    pub fn fixed_as(&self, axis: usize, other: &View) -> View {
+        match other.axes.get(axis) {
+            Some(seen) if axis < self.axes.len() => self.with_axis(axis, seen.clone()),
+            _ => self.clone(),
+        }
+    }
+
     fn with_axis(&self, axis: usize, view: AxisView) -> View {
         let mut axes = self.axes.clone();
         axes[axis] = view;

@@ -2,7 +2,7 @@
 
 use graticule_query::{Engine, Form};
 
-use super::engine::{ask, numbers, weather};
+use super::engine::{ask, numbers, viewed, weather};
 
 /// A small generator of numbers, the same in every run (Marsaglia's xorshift).
 pub(super) struct Dice(pub(super) u64);
@@ -77,6 +77,9 @@ const FROM: &[&str] = &[
     "weather[time('2020-02')]",
     "weather[time(INDEX 5:300:7), latitude(INDEX 3:15:2)]",
     "weather[longitude(30)]",
+    "seen[latitude(-40:60)]",
+    "weather[longitude(-60:60)] JOIN other USING DIMS",
+    "weather[time(INDEX 5:300:7)] LEFT JOIN other USING DIMS",
 ];
 const FILTERS: &[&str] = &["", " FILTER (WHERE t2m > 280)", " FILTER (WHERE tp < 0.001 AND lsm = 0)", " FILTER (WHERE latitude > 0)"];
 const WHERE: &[&str] = &[
@@ -114,7 +117,7 @@ fn query(dice: &mut Dice) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dense_is_rows() {
-    let (dense, rows) = (weather(true).await, weather(false).await);
+    let (dense, rows) = (viewed(true).await, viewed(false).await);
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     let mut in_the_leaf = 0;
     for i in 0..120 {
@@ -163,10 +166,7 @@ const EXPLAINED: &[(&str, &[&str])] = &[
     ("SELECT count(*) FROM weather GROUP BY floor(t2m)", &["not dense", "depends on values, and so on every axis"]),
     ("SELECT median(t2m) FROM weather GROUP BY lsm", &["not dense", "with aggregates that need whole groups"]),
     ("SELECT first_value(t2m ORDER BY tp) FROM weather", &["not dense", "depends on values"]),
-    (
-        "SELECT sum(a.tp) FROM weather a JOIN weather b USING (time, latitude, longitude)",
-        &["not dense", "between the aggregate and the cube"],
-    ),
+    ("SELECT sum(a.tp) FROM weather a JOIN weather b USING (time, latitude, longitude)", &["dense reduce=[", "aligned=[weather, weather]"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

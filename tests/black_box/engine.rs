@@ -35,6 +35,28 @@ pub async fn weather(dense: bool) -> Engine {
     engine
 }
 
+/// The same with two views of it: `seen`, which is all of it, and `other`, whose `o` is missing in places and not on all latitudes.
+pub async fn viewed(dense: bool) -> Engine {
+    let engine = weather(dense).await;
+    for view in [
+        "CREATE VIEW seen AS SELECT t2m, tp, lsm FROM weather",
+        "CREATE VIEW other AS SELECT tp * 100 + lsm AS o FROM weather[latitude(INDEX 0:17)] WHERE t2m > 255",
+    ] {
+        ask(&engine, view, Form::Rows).await.unwrap();
+    }
+    engine
+}
+
+/// An engine with `weather` and the cubes of `corpus/relations`; dense rules on or off.
+pub async fn relations(dense: bool) -> Engine {
+    let engine = weather(dense).await;
+    for cube in ["era5", "orography", "climate", "coarse", "shifted", "s2", "dem"] {
+        let file = root().join(format!("tests/corpus/relations/{cube}.nc"));
+        ask(&engine, &format!("CREATE CUBE {cube} FROM '{}'", file.display()), Form::Rows).await.unwrap();
+    }
+    engine
+}
+
 /// Runs one statement to its end.
 pub async fn ask(engine: &Engine, text: &str, form: Form) -> Result<Vec<RecordBatch>, QueryError> {
     let prepared = engine.prepare(text, form, Parameters::Values(vec![])).await?;
@@ -69,4 +91,38 @@ pub fn cells(batches: &[RecordBatch]) -> Vec<Option<f64>> {
         }
     }
     all
+}
+
+/// The axes of an array answer with their lengths, and the cells of its first variable in C order.
+pub fn array(batches: &[RecordBatch]) -> (Vec<(String, usize)>, Vec<Option<f64>>) {
+    let Some(first) = batches.first() else { return (vec![], vec![]) };
+    let schema = first.schema();
+    let described: serde_json::Value = serde_json::from_str(&schema.metadata()["graticule.axes"]).unwrap();
+    let axes = described["axes"].as_array().unwrap().iter();
+    let axes: Vec<(String, usize)> = axes.map(|a| (a["name"].as_str().unwrap().to_owned(), a["size"].as_u64().unwrap() as usize)).collect();
+    let absent = schema.field(1).metadata().get("graticule.absent").map(|v| v.parse().unwrap());
+    let mut all: Vec<Option<f64>> = vec![absent; axes.iter().map(|(_, n)| n).product()];
+    for batch in batches {
+        let origins = batch.column(0).as_list::<i32>();
+        let tensors = batch.column(1).as_struct();
+        let (data, shapes) = (tensors.column(0).as_list::<i32>(), tensors.column(1).as_fixed_size_list());
+        for row in 0..batch.num_rows() {
+            let integers = |values: &dyn Array| -> Vec<usize> {
+                let wide = compute::cast(values, &DataType::Int64).unwrap();
+                wide.as_primitive::<arrow::datatypes::Int64Type>().values().iter().map(|&v| v as usize).collect()
+            };
+            let (origin, shape) = (integers(&origins.value(row)), integers(&shapes.value(row)));
+            let values = compute::cast(&data.value(row), &DataType::Float64).unwrap();
+            for (i, value) in values.as_primitive::<Float64Type>().iter().enumerate() {
+                let (mut rest, mut at, mut stride) = (i, 0, 1);
+                for d in (0..shape.len()).rev() {
+                    at += (origin[d] + rest % shape[d]) * stride;
+                    rest /= shape[d];
+                    stride *= axes[d].1;
+                }
+                all[at] = value;
+            }
+        }
+    }
+    (axes, all)
 }

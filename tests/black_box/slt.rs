@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use graticule_query::{Engine, Form, QueryError};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use super::engine::{ask, root, weather};
+use super::engine::{ask, relations, root};
 
 struct Cubes(Engine);
 
@@ -55,7 +55,7 @@ async fn questions_have_the_answers_written_down() {
     assert!(!files.is_empty());
     for file in files {
         for (way, before) in WAYS {
-            let engine = weather(true).await;
+            let engine = relations(true).await;
             for statement in before {
                 ask(&engine, statement, Form::Rows).await.unwrap();
             }

@@ -4,7 +4,7 @@
 use graticule_query::Form;
 
 use super::dense::{Dice, answer, close};
-use super::engine::{ask, cells, numbers, weather};
+use super::engine::{ask, cells, numbers, viewed, weather};
 
 const VALUES: &[&str] = &["t2m", "tp", "lsm", "t2m - 273.15", "CASE WHEN t2m > 270 THEN tp END", "lsm + 1"];
 const FUNCTIONS: &[&str] = &["count", "sum", "avg", "min", "max", "var", "var_pop", "stddev", "stddev_pop"];
@@ -64,13 +64,17 @@ fn window(dice: &mut Dice, fixed_latitude: bool) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dense_windows_are_those_of_rows() {
-    let (dense, rows) = (weather(true).await, weather(false).await);
+    let (dense, rows) = (viewed(true).await, viewed(false).await);
     let mut dice = Dice(0x0123_4567_89AB_CDEF);
     let mut in_the_leaf = 0;
     for i in 0..90 {
         let at = dice.below(SUBSETS.len());
         let columns: Vec<String> = (0..1 + dice.below(2)).map(|c| format!("{} AS v{c}", window(&mut dice, at == 4))).collect();
-        let inner = format!("SELECT time, latitude, longitude, {} FROM weather[{}]{}", columns.join(", "), SUBSETS[at], dice.pick(WHERE));
+        let ways = ["weather[?]", "seen[?]", "weather[?]", "weather[?] JOIN other USING DIMS", "weather[?] LEFT JOIN other USING DIMS"];
+        // Behind a slice there is no latitude to join on.
+        let from = dice.pick(&ways[..if at == 4 { 2 } else { 5 }]);
+        let from = from.replace('?', SUBSETS[at]);
+        let inner = format!("SELECT time, latitude, longitude, {} FROM {from}{}", columns.join(", "), dice.pick(WHERE));
         let text = format!("SELECT * FROM ({inner}) ORDER BY time, latitude, longitude");
         if let Err(error) = ask(&rows, &text, Form::Rows).await {
             // Five cells cannot be wrapped around four.

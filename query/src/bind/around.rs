@@ -13,7 +13,6 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute;
 use datafusion::arrow::compute::kernels::numeric::add_wrapping;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::execution::SessionState;
@@ -27,10 +26,10 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use super::origin::axis_of;
 use crate::QueryError;
 use crate::functions::around::CellNumber;
 use crate::functions::neighbourhood::{Edge, Neighbourhood, Reach, Weights, What};
-use crate::table::CubeTable;
 
 /// Aggregates that DataFusion slides over a frame. It slides variances too, but by taking away what leaves the frame, and
 /// what is left of the rounding can be below zero.
@@ -229,9 +228,10 @@ fn side(mark: &ScalarFunction, input: &LogicalPlan, constants: &Constants<'_>) -
         _ => (Span::empty(), rest),
     };
     let Expr::Column(column) = axis else { return fail(place, format!("AROUND names axes, and {axis} is none")) };
-    let Some((name, coordinates)) = axis_of(input, column) else {
+    let Some((view, number)) = axis_of(input, column) else {
         return fail(place, format!("AROUND names axes of cubes, and {} is computed or comes from elsewhere", column.name));
     };
+    let (name, coordinates) = (view.cube.grid.axes[number].name.clone(), view.axes[number].coordinates.clone());
     let bounds = match rest {
         [] => None,
         [low, high] => {
@@ -270,39 +270,6 @@ fn bound(value: &ScalarValue, place: Span) -> Result<Bound> {
             _ => fail(place, format!("{value} is no number of cells")),
         },
         other => fail(place, format!("a neighbourhood ends at a whole number of cells or at an INTERVAL, not at {other}")),
-    }
-}
-
-/// The axis that a column of a plan is, and its coordinates there.
-fn axis_of(plan: &LogicalPlan, column: &Column) -> Option<(String, ArrayRef)> {
-    let below = |input: &LogicalPlan, at: usize| axis_of(input, &Column::from(input.schema().qualified_field(at)));
-    let at = plan.schema().maybe_index_of_column(column)?;
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            let provider = source_as_provider(&scan.source).ok()?;
-            let table = provider.downcast_ref::<CubeTable>()?;
-            let number = table.view.cube.grid.position(&column.name)?;
-            Some((column.name.clone(), table.view.axes[number].coordinates.clone()))
-        }
-        LogicalPlan::Projection(p) => axis_of(&p.input, plain(p.expr.get(at)?)?),
-        LogicalPlan::Aggregate(a) => axis_of(&a.input, plain(a.group_expr.get(at)?)?),
-        LogicalPlan::SubqueryAlias(s) => below(&s.input, at),
-        LogicalPlan::Join(j) => {
-            let side = if j.left.schema().has_column(column) { &j.left } else { &j.right };
-            axis_of(side, column)
-        }
-        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_) => {
-            axis_of(plan.inputs().first()?, column)
-        }
-        _ => None,
-    }
-}
-
-fn plain(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Alias(alias) => plain(&alias.expr),
-        Expr::Column(column) => Some(column),
-        _ => None,
     }
 }
 

@@ -4,13 +4,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias,
-    TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Query, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{
     ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS,
 };
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::QueryError;
 
@@ -80,7 +83,8 @@ pub fn constraints(from: &mut [TableWithJoins]) -> Vec<&mut JoinConstraint> {
     found
 }
 
-fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+/// What a join is on.
+pub fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     use JoinOperator::*;
     match operator {
         Join(c) | Inner(c) | Left(c) | LeftOuter(c) | Right(c) | RightOuter(c) | FullOuter(c) | CrossJoin(c) | Semi(c) | LeftSemi(c)
@@ -88,6 +92,23 @@ fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
         AsOf { constraint, .. } => Some(constraint),
         CrossApply | OuterApply | ArrayJoin | LeftArrayJoin | InnerArrayJoin => None,
     }
+}
+
+/// `SELECT * FROM` a relation, which is moved into it; another one is left in its place.
+pub fn star_over(relation: &mut TableFactor) -> Result<Query, QueryError> {
+    let mut parser = Parser::new(&GenericDialect {}).with_tokens(vec![
+        Token::make_keyword("SELECT"),
+        Token::Mul,
+        Token::make_keyword("FROM"),
+        Token::make_word("v", None),
+    ]);
+    let mut query = parser.parse_query().map_err(|e| QueryError::user(e.to_string()))?;
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(from) = select.from.first_mut()
+    {
+        std::mem::swap(&mut from.relation, relation);
+    }
+    Ok(*query)
 }
 
 /// What a relation is made of.

@@ -66,7 +66,7 @@ pub async fn run(
             Err(_) if if_exists => batch(&DROP, vec![text([Some(name.dotted())]), Arc::new(BooleanArray::from(vec![false]))]),
             Err(error) => Err(error),
         },
-        Statement::ShowCubes => cubes(&catalog.cubes()),
+        Statement::ShowCubes => cubes(&catalog.cubes(), vec![]),
         Statement::DescribeCube { name } => {
             let cube = find(catalog, &name)?;
             let prefix = format!("{}.", cube.name);
@@ -162,21 +162,48 @@ fn reasons(skipped: &[Refused]) -> Option<String> {
     Some(lines.join("; ")).filter(|all| !all.is_empty())
 }
 
-fn cubes(cubes: &[Arc<Cube>]) -> Result<RecordBatch, QueryError> {
-    let axes = |cube: &Cube| cube.grid.axes.iter().map(|a| format!("{}: {}", a.name, a.len())).collect::<Vec<_>>().join(", ");
-    let variables = |cube: &Cube| cube.variables.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
-    let pieces = |cube: &Arc<Cube>| cube.variables.iter().flat_map(|v| v.pieces.clone()).collect::<Vec<_>>();
-    let count_granules = |cube: &Arc<Cube>| pieces(cube).iter().map(|p| p.granule).collect::<std::collections::HashSet<_>>().len() as u64;
-    let stored = |cube: &Arc<Cube>| pieces(cube).iter().fold(0, |sum: u64, p| sum.saturating_add(p.stored_bytes));
+/// A row of `SHOW CUBES`.
+pub(crate) struct Listed {
+    /// Of a cube or view.
+    pub name: String,
+    /// `time: 12, lat: 3`, slowest first.
+    pub axes: String,
+    /// Names in a row.
+    pub variables: String,
+    /// Cells of the grid.
+    pub cells: u64,
+    /// Files that it is made of.
+    pub granules: u64,
+    /// Bytes of all chunks.
+    pub stored_bytes: u64,
+}
+
+impl Listed {
+    fn of(cube: &Cube) -> Listed {
+        let pieces = || cube.variables.iter().flat_map(|v| &v.pieces);
+        Listed {
+            name: cube.name.clone(),
+            axes: cube.grid.axes.iter().map(|a| format!("{}: {}", a.name, a.len())).collect::<Vec<_>>().join(", "),
+            variables: cube.variables.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", "),
+            cells: cells(cube.grid.axes.iter()),
+            granules: pieces().map(|p| p.granule).collect::<std::collections::HashSet<_>>().len() as u64,
+            stored_bytes: pieces().fold(0, |sum: u64, p| sum.saturating_add(p.stored_bytes)),
+        }
+    }
+}
+
+/// The answer to `SHOW CUBES`: cubes, and `views` behind them.
+pub(crate) fn cubes(cubes: &[Arc<Cube>], views: Vec<Listed>) -> Result<RecordBatch, QueryError> {
+    let rows: Vec<Listed> = cubes.iter().map(|cube| Listed::of(cube)).chain(views).collect();
     batch(
         &CUBES,
         vec![
-            text(cubes.iter().map(|c| Some(c.name.clone()))),
-            text(cubes.iter().map(|c| Some(axes(c)))),
-            text(cubes.iter().map(|c| Some(variables(c)))),
-            integers(cubes.iter().map(|c| cells(c.grid.axes.iter()))),
-            integers(cubes.iter().map(count_granules)),
-            integers(cubes.iter().map(stored)),
+            text(rows.iter().map(|r| Some(r.name.clone()))),
+            text(rows.iter().map(|r| Some(r.axes.clone()))),
+            text(rows.iter().map(|r| Some(r.variables.clone()))),
+            integers(rows.iter().map(|r| r.cells)),
+            integers(rows.iter().map(|r| r.granules)),
+            integers(rows.iter().map(|r| r.stored_bytes)),
         ],
     )
 }
@@ -185,20 +212,20 @@ fn cells<'a>(axes: impl Iterator<Item = &'a Axis>) -> u64 {
     axes.fold(1, |n: u64, axis| n.saturating_mul(axis.len()))
 }
 
-/// A row of `DESCRIBE CUBE`.
+/// A row of `DESCRIBE CUBE`; the columns are those of the answer.
 #[derive(Default)]
-struct Row {
-    name: String,
-    kind: &'static str,
-    data_type: Option<String>,
-    axes: Option<String>,
-    size: u64,
-    range: Option<String>,
-    units: Option<String>,
-    chunks: Option<String>,
-    attributes: Option<String>,
-    differing: Option<String>,
-    crs: Option<String>,
+pub(crate) struct Row {
+    pub name: String,
+    pub kind: &'static str,
+    pub data_type: Option<String>,
+    pub axes: Option<String>,
+    pub size: u64,
+    pub range: Option<String>,
+    pub units: Option<String>,
+    pub chunks: Option<String>,
+    pub attributes: Option<String>,
+    pub differing: Option<String>,
+    pub crs: Option<String>,
 }
 
 fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryError> {
@@ -244,7 +271,11 @@ fn describe(cube: &Cube, further: &[Arc<Cube>]) -> Result<RecordBatch, QueryErro
         crs: table.grid.crs.clone(),
         ..Row::default()
     });
-    let rows: Vec<Row> = axes.chain(variables).chain(tables).collect();
+    described(&axes.chain(variables).chain(tables).collect::<Vec<_>>())
+}
+
+/// The answer to `DESCRIBE CUBE`.
+pub(crate) fn described(rows: &[Row]) -> Result<RecordBatch, QueryError> {
     batch(
         &DESCRIBE,
         vec![
@@ -446,7 +477,7 @@ mod tests {
     #[test]
     fn cubes_and_what_is_in_them() {
         assert_eq!(
-            lines(cubes(&[cube("era5")]).unwrap()),
+            lines(cubes(&[cube("era5")], vec![]).unwrap()),
             ["name|axes|variables|cells|granules|stored_bytes", "era5|time: 2, lat: 3|t2m, height|6|2|200"]
         );
         assert_eq!(
@@ -460,7 +491,7 @@ mod tests {
                 "era5.time_lat|table||time, lat|6||||||EPSG:4326",
             ]
         );
-        assert_eq!(cubes(&[]).unwrap().num_rows(), 0);
+        assert_eq!(cubes(&[], vec![]).unwrap().num_rows(), 0);
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! Subsets: `subset(relation, axis_trim('lat', 40, 60), ...)`, which is what `relation[lat(40:60), ...]` desugars to.
 //!
 //! On a cube the subset narrows the scan's view. On a derived relation it is pushed down to the cube below, through whatever
-//! leaves the axis's cells alone; where that cannot be, it is an error, never a silent whole cube.
+//! leaves the axis's cells alone. Over windows, which look at cells around, it is a filter above them (`in_subset`), and the cube
+//! below is narrowed to what they reach. Where neither can be, it is an error, never a silent whole cube.
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::UInt64Array;
+use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, Diagnostic, ScalarValue, Span, plan_err};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
@@ -25,9 +30,11 @@ use graticule_storage::convention::cf::coordinates::role;
 
 use super::coordinates::{Spec, select};
 use super::names::did_you_mean;
+use super::origin::axis_of;
 use super::relations::arguments;
 use crate::Parameters;
 use crate::catalog::CubeSchema;
+use crate::functions::in_subset::{self, Selection};
 use crate::located::is_located;
 use crate::table::CubeTable;
 
@@ -233,13 +240,12 @@ trait AnyPlaceholder {
 
 impl AnyPlaceholder for Expr {
     fn any_placeholder(&self) -> bool {
-        use datafusion::common::tree_node::TreeNode;
         self.exists(|e| Ok(matches!(e, Expr::Placeholder(_)))).unwrap_or(true)
     }
 }
 
 fn with_values(expr: Expr, values: &[ScalarValue]) -> Result<Expr> {
-    use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+    use datafusion::common::tree_node::{Transformed, TransformedResult};
     expr.transform(|e| match &e {
         Expr::Placeholder(p) => {
             let number = p.id.trim_start_matches('$').parse::<usize>().ok().and_then(|n| n.checked_sub(1));
@@ -292,10 +298,18 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
         }
         LogicalPlan::Projection(p) => {
             // The axis may go by another name below, or not be selected at all: the cells are the same.
+            if p.expr.iter().any(counts_positions) {
+                return filtered(plan, axis, spec);
+            }
             let below = p.schema.index_of_column_by_name(None, axis).and_then(|i| match unaliased(&p.expr[i]) {
                 Expr::Column(c) => Some(c.name.clone()),
                 _ => None,
             });
+            // Under its old name an axis that was renamed is gone.
+            let renamed = below.is_none() && p.expr.iter().any(|e| is_column(unaliased(e), axis));
+            if renamed {
+                return Ok(None);
+            }
             rebuild(plan, into(&p.input, below.as_deref().unwrap_or(axis))?)
         }
         LogicalPlan::Aggregate(a) => {
@@ -311,6 +325,12 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
                 None => Ok(None),
             }
         }
+        LogicalPlan::Window(w) => match w.window_expr.iter().all(|e| is_parted_by(e, axis)) {
+            true => rebuild(plan, into(&w.input, axis)?),
+            false => filtered(plan, axis, spec),
+        },
+        // What a position is depends on both sides.
+        LogicalPlan::Join(j) if matches!(j.join_type, JoinType::Inner | JoinType::Left) => filtered(plan, axis, spec),
         LogicalPlan::SubqueryAlias(s) => rebuild(plan, into(&s.input, axis)?),
         LogicalPlan::Filter(f) => rebuild(plan, into(&f.input, axis)?),
         LogicalPlan::Sort(s) if s.fetch.is_none() => rebuild(plan, into(&s.input, axis)?),
@@ -318,6 +338,94 @@ fn push(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPla
             plan_err!("a subset cannot reach axis {axis} through {}; put it on the cube inside", other.display())
         }
         _ => Ok(None),
+    }
+}
+
+fn window_of(expr: &Expr) -> Option<&WindowFunction> {
+    match unaliased(expr) {
+        Expr::WindowFunction(window) => Some(window),
+        _ => None,
+    }
+}
+
+fn is_column(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::Column(c) if c.name == name)
+}
+
+/// True when a window never looks at cells with another coordinate of `axis`.
+fn is_parted_by(expr: &Expr, axis: &str) -> bool {
+    window_of(expr).is_some_and(|window| window.params.partition_by.iter().any(|key| is_column(key, axis)))
+}
+
+/// True for an expression whose value depends on where on its axis a cell stands.
+fn counts_positions(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if f.name() == "coarsen"))).unwrap_or(true)
+}
+
+/// The selection as a filter above a plan whose windows look at more cells than are selected. Where they look only so many cells
+/// around, the cube below is narrowed to that.
+fn filtered(plan: &LogicalPlan, axis: &str, spec: &Spec) -> Result<Option<LogicalPlan>> {
+    // Of columns that a join made equal, the first is the left side's.
+    let mut named = plan.schema().iter().filter(|(_, field)| field.name() == axis);
+    let Some((qualifier, field)) = named.next() else { return Ok(None) };
+    let column = Column::new(qualifier.cloned(), field.name());
+    if let LogicalPlan::Join(j) = plan
+        && named.any(|(q, f)| !j.on.iter().any(|(_, r)| *r == Expr::Column(Column::new(q.cloned(), f.name()))))
+    {
+        return plan_err!("both sides of the join inside have an axis {axis}, and it is not joined on; put the subset on the cube inside");
+    }
+    let Some((view, number)) = axis_of(plan, &column) else { return Ok(None) };
+    let selected = select(&view.cube.grid.axes[number], &view.axes[number], spec).map_err(DataFusionError::Plan)?;
+    if selected.coordinates.is_some() {
+        return plan_err!("a subset cannot turn longitudes ({axis}) across the seam over a window or a join; put it on the cube inside");
+    }
+    let picks = UInt64Array::from(selected.positions.clone());
+    let coordinates = compute::take(&view.axes[number].coordinates, &picks, None)?;
+    let mut below = plan.clone();
+    if let (LogicalPlan::Window(w), Some(&first), Some(&last)) = (plan, selected.positions.first(), selected.positions.last())
+        && let Some(reach) = w.window_expr.iter().map(|e| halo(e, axis)).reduce(|a, b| Some((a?.0.max(b?.0), a?.1.max(b?.1)))).flatten()
+    {
+        let from = i64::try_from(first.saturating_sub(reach.0)).unwrap_or(0);
+        let to = i64::try_from(last.saturating_add(reach.1).min(view.axes[number].len().saturating_sub(1))).unwrap_or(i64::MAX);
+        let around = Spec::Index { from: Some(from), to: Some(to), step: 1 };
+        if let Ok(Some(narrow)) = rebuild(plan, push(&w.input, axis, &around).unwrap_or(None)) {
+            below = narrow;
+        }
+    }
+    in_subset::above(below, Selection { column, coordinates, fixed: selected.fixed }).map(Some)
+}
+
+/// How many cells before and after its own a window looks at along `axis`, where AROUND says it in cells.
+fn halo(expr: &Expr, axis: &str) -> Option<(u64, u64)> {
+    let window = window_of(expr)?;
+    if is_parted_by(expr, axis) {
+        return Some((0, 0));
+    }
+    let mut found = None;
+    for key in &window.params.order_by {
+        let Expr::ScalarFunction(mark) = &key.expr else { return None };
+        match (mark.name(), mark.args.as_slice()) {
+            ("edge", [Expr::Literal(edge, _)]) if edge.try_as_str().flatten() != Some("wrap") => {}
+            ("around", [of, low, high, _]) => {
+                if is_column(of, axis) {
+                    found = Some((u64::try_from(-cells(low)?.min(0)).ok()?, u64::try_from(cells(high)?.max(0)).ok()?));
+                }
+            }
+            _ => return None,
+        }
+    }
+    found
+}
+
+/// A constant number of cells.
+fn cells(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(value, _) if value.data_type().is_integer() && !value.is_null() => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(n))) if n.abs() < 1 << 40 => Some(n),
+            _ => None,
+        },
+        Expr::Negative(inner) => cells(inner).map(|n| -n),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * `tiles`: from a view to the boxes that are read.
 //! * `supply`: where the values of a cube come from: files, or another leaf.
+//! * `aligned`: two leaves, joined cell by cell, as such a supply.
 //! * `program`: what happens to the cells of a tile: read, map, mask.
 //! * `window`: columns computed from the cells around, or along axes; `source`: what was read for a tile, halo included.
 //! * `reduce`: keyed reductions: axis keys to groups, typed accumulators, state rows or final values.
@@ -9,6 +10,7 @@
 //! * `exec`: [`CubeExec`], the one leaf of DataFusion plans; `stream` drives its tiles; `tensor` writes array form.
 
 pub(crate) mod admission;
+pub(crate) mod aligned;
 pub(crate) mod exec;
 pub(crate) mod known;
 pub(crate) mod program;

@@ -4,8 +4,10 @@ pub(crate) mod aggregate;
 pub mod around;
 pub mod calendar;
 pub(crate) mod coarsen;
+pub(crate) mod in_subset;
 pub(crate) mod model_time;
 pub(crate) mod neighbourhood;
+pub(crate) mod same_cell;
 mod width_bucket;
 
 use std::sync::Arc;

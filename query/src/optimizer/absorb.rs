@@ -1,4 +1,4 @@
-//! Projections and filters directly above a leaf become steps of its program.
+//! Projections and filters directly above a leaf become steps of its program; joins of leaves become leaves (see `align`).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::rewrite;
+use super::{align, rewrite};
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::Step;
@@ -34,8 +34,11 @@ impl PhysicalOptimizerRule for AbsorbCellwise {
     }
 }
 
-/// The leaf that does the work of `node` as well, when `node` is a projection or filter over a leaf.
+/// The leaf that does the work of `node` as well, when `node` is a projection or filter over a leaf, or a join of two along axes.
 pub(super) fn absorb(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    if let Some(leaf) = align::aligned(node) {
+        return Some(leaf);
+    }
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
         let leaf = projection.input().downcast_ref::<CubeExec>()?;
         let exprs: Vec<_> = projection.expr().iter().map(|e| e.expr.clone()).collect();

@@ -3,6 +3,7 @@
 //! They run before DataFusion's own rules, so that distribution and ordering are enforced on what they leave.
 
 mod absorb;
+mod align;
 mod reduce;
 mod window;
 mod zonal;

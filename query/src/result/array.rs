@@ -13,76 +13,129 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use super::axes::{Carried, Dimension, HIDDEN, carry};
+use super::axes::{Carried, Dimension, carry};
 use super::metadata::{ResultAxis, axes_json};
 use super::scatter::ScatterExec;
 use crate::bind::calendars::rewritten;
+use crate::bind::origin::crop;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Input, Step};
 use crate::dense::reduce::{AxisKey, Split};
 use crate::dense::tensor::{TensorColumn, TensorLayout, tensor_field, tensor_schema};
+use crate::functions::in_subset::Selection;
 use crate::view::{CubeColumn, View};
 
 /// The physical plan that answers `plan` in array form.
 pub(crate) async fn plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-    let Carried { plan, dimensions } = carry(plan)?;
-    let rows = state.create_physical_plan(&plan).await?;
+    let carried = carry(plan)?;
+    let Carried { plan, dimensions, cropped } = &carried;
+    let variables = carried.variables();
+    let rows = state.create_physical_plan(plan).await?;
+    for (at, &i) in variables.iter().enumerate() {
+        let schema = rows.schema();
+        let name = schema.field(i).name();
+        if variables[..at].iter().any(|&before| schema.field(before).name() == name) || dimensions.iter().any(|d| d.name == *name) {
+            return plan_err!(
+                "the answer has {name} twice, and an array dataset can have one of a name; give one an alias: ... AS {name}_2"
+            );
+        }
+    }
     if let Some(list) = rows.schema().fields().iter().find(|f| f.data_type().is_nested()) {
         return plan_err!(
             "{} is a list in every cell, which array form has no place for; ask in row form (sql), or unnest it",
             list.name()
         );
     }
-    if let Some(leaf) = rows.downcast_ref::<CubeExec>() {
+    if let Some(leaf) = rows.downcast_ref::<CubeExec>().filter(|_| !cropped) {
         let tensors = match &leaf.plan.reduction {
-            None => cells(leaf, &dimensions)?,
-            Some(r) if r.split == Split::Output => groups(leaf, &dimensions)?,
+            None => cells(leaf, dimensions, &variables)?,
+            Some(r) if r.split == Split::Output => groups(leaf, dimensions, &variables)?,
             Some(_) => None,
         };
         if let Some(plan) = tensors {
             return Ok(Arc::new(CubeExec::new(plan)));
         }
     }
-    let counts = (0..plan.schema().fields().len()).map(|i| is_count_of(&plan, i)).collect::<Vec<_>>();
-    scattered(state, rows, &dimensions, &counts)
+    scattered(state, rows, &carried, &variables)
 }
 
-/// The view that the plan's leaf has of a dimension's cube: narrower than the table's where predicates were pushed down.
-fn narrowest(rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Arc<View> {
+/// The axes that the answer to `plan` has in array form, and its variables. Plans, and reads no chunk.
+pub(crate) async fn shape(state: &SessionState, plan: &LogicalPlan) -> Result<(Vec<ResultAxis>, Vec<Arc<Field>>)> {
+    let carried = carry(plan)?;
+    let rows = state.create_physical_plan(&carried.plan).await?;
+    let axes = carried.dimensions.iter().map(|d| result_axis(state, &rows, d)).collect::<Result<_>>()?;
+    let schema = rows.schema();
+    let variables = carried.variables().into_iter().map(|i| schema.fields()[i].clone()).collect();
+    Ok((axes, variables))
+}
+
+/// A dimension with the coordinates that it has in the answer.
+fn result_axis(state: &SessionState, rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Result<ResultAxis> {
+    let (view, axis) = narrowest(rows, d)?;
+    Ok(match &d.function {
+        None => ResultAxis::of(&view, axis, &d.name),
+        Some(function) => ResultAxis::computed(&d.name, function_values(state, &view, axis, function)?),
+    })
+}
+
+/// The view that the plan's leaf has of a dimension's cube, and the axis there: narrower than the table's where predicates were
+/// pushed down.
+fn narrowest(rows: &Arc<dyn ExecutionPlan>, d: &Dimension) -> Result<(Arc<View>, usize)> {
     fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<View>>) {
         if let Some(leaf) = plan.downcast_ref::<CubeExec>() {
             found.push(leaf.plan.view.clone());
         }
         plan.children().into_iter().for_each(|child| leaves(child, found));
     }
-    let mut found = Vec::new();
-    leaves(rows, &mut found);
-    match found.as_slice() {
-        [one] if one.cube.name == d.view.cube.name => one.clone(),
-        _ => d.view.clone(),
+    let mut views = Vec::new();
+    leaves(rows, &mut views);
+    // The leaves of other cubes say nothing; several of this one must say the same.
+    let found: Vec<(Arc<View>, usize)> = views.into_iter().filter_map(|view| Some((view.clone(), axis_in(&view, d)?))).collect();
+    let len = |(view, axis): &(Arc<View>, usize)| view.axes[*axis].len();
+    match found.split_first() {
+        Some((one, rest)) if rest.iter().all(|other| len(other) == len(one)) && !d.cropped => Ok(one.clone()),
+        Some(((view, axis), rest)) if rest.is_empty() && view.axes[*axis].coordinates.data_type() == coordinates(d).data_type() => {
+            let coordinates = view.axes[*axis].coordinates.clone();
+            let seen = Selection { column: d.column.clone(), coordinates, fixed: false };
+            Ok((Arc::new(crop(&d.view, d.axis, &seen)?), d.axis))
+        }
+        _ => Ok((d.view.clone(), d.axis)),
     }
 }
 
-fn is_dimension(dimensions: &[Dimension], name: &str) -> bool {
-    name.starts_with(HIDDEN) || dimensions.iter().any(|d| d.column == name)
+fn coordinates(d: &Dimension) -> &ArrayRef {
+    &d.view.axes[d.axis].coordinates
+}
+
+/// The axis of a leaf's view that a dimension is, if it is of the same cube or of one that it was joined to.
+fn axis_in(view: &View, d: &Dimension) -> Option<usize> {
+    let (own, name) = (&d.view.cube.name, &d.view.cube.grid.axes[d.axis].name);
+    match view.cube.name == *own {
+        true => Some(d.axis),
+        false => view.cube.name.split(" JOIN ").any(|part| part == own).then(|| view.cube.grid.position(name))?,
+    }
+}
+
+/// True when axis `axis` of a leaf is the one that a dimension comes from, computed or not.
+fn is_of(view: &View, axis: usize, d: &Dimension) -> bool {
+    axis_in(view, d) == Some(axis)
 }
 
 /// A leaf that reads cells: its axes are those of the view that are not fixed.
-fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> {
+fn cells(leaf: &CubeExec, dimensions: &[Dimension], variables: &[usize]) -> Result<Option<LeafPlan>> {
     let plan = leaf.plan.as_ref();
     if plan.fetch.is_some() {
         return Ok(None);
     }
     let grid = &plan.view.cube.grid;
     let axes: Vec<usize> = (0..grid.axes.len()).filter(|&a| !plan.view.axes[a].fixed).collect();
-    if axes.iter().zip(dimensions).any(|(&a, d)| a != d.axis || d.function.is_some()) || axes.len() != dimensions.len() {
+    if axes.iter().zip(dimensions).any(|(&a, d)| !is_of(&plan.view, a, d) || d.function.is_some()) || axes.len() != dimensions.len() {
         return Ok(None);
     }
     let result_axes: Vec<ResultAxis> = axes.iter().zip(dimensions).map(|(&a, d)| ResultAxis::of(&plan.view, a, &d.name)).collect();
     let schema = plan.program.schema();
-    let wanted: Vec<(usize, &Arc<Field>)> =
-        schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())).collect();
+    let wanted: Vec<(usize, &Arc<Field>)> = variables.iter().map(|&i| (i, &schema.fields()[i])).collect();
     let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
     let mut fields = Vec::new();
     let mut columns = Vec::new();
@@ -117,11 +170,14 @@ fn cells(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> 
 }
 
 /// A leaf that finishes groups: its axes are the keys.
-fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>> {
+fn groups(leaf: &CubeExec, dimensions: &[Dimension], variables: &[usize]) -> Result<Option<LeafPlan>> {
     let plan = leaf.plan.as_ref();
     let Some(reduction) = &plan.reduction else { return Ok(None) };
     let keys = &reduction.groups.keys;
-    if reduction.zonal.is_some() || keys.len() != dimensions.len() || keys.iter().zip(dimensions).any(|(k, d)| k.axis != d.axis) {
+    if reduction.zonal.is_some()
+        || keys.len() != dimensions.len()
+        || keys.iter().zip(dimensions).any(|(k, d)| !is_of(&plan.view, k.axis, d))
+    {
         return Ok(None);
     }
     let result_axes: Vec<ResultAxis> = keys
@@ -137,9 +193,9 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension]) -> Result<Option<LeafPlan>>
     let schema = reduction.output_schema();
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
-        let count = is_count(reduction, i);
-        fields.push(tensor_field(&field.as_ref().clone().with_metadata(Default::default()), &names, count));
+    for &i in variables {
+        let (field, count) = (schema.field(i), is_count(reduction, i));
+        fields.push(tensor_field(&field.clone().with_metadata(Default::default()), &names, count));
         columns.push(TensorColumn { column: i, dims: all.clone(), zero_when_absent: count });
     }
     let layout = TensorLayout { schema: tensor_schema(fields, axes_json(&result_axes, &plan.view)?), axes: vec![], columns };
@@ -181,33 +237,25 @@ fn is_count_of(plan: &LogicalPlan, i: usize) -> bool {
 }
 
 /// Any other plan: rows are put in their places one by one.
-fn scattered(
-    state: &SessionState,
-    rows: Arc<dyn ExecutionPlan>,
-    dimensions: &[Dimension],
-    counts: &[bool],
-) -> Result<Arc<dyn ExecutionPlan>> {
+fn scattered(state: &SessionState, rows: Arc<dyn ExecutionPlan>, carried: &Carried, variables: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = rows.schema();
+    let dimensions = &carried.dimensions;
     let mut axes = Vec::new();
     for d in dimensions {
-        let view = narrowest(&rows, d);
-        let axis = match &d.function {
-            None => ResultAxis::of(&view, d.axis, &d.name),
-            Some(function) => ResultAxis::computed(&d.name, function_values(state, &view, d.axis, function)?),
-        };
-        axes.push((schema.index_of(&d.column)?, axis));
+        axes.push((carried.place(d)?, result_axis(state, &rows, d)?));
     }
     let result_axes: Vec<ResultAxis> = axes.iter().map(|(_, a)| a.clone()).collect();
     let names: Vec<String> = result_axes.iter().map(|a| a.name.clone()).collect();
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for (i, field) in schema.fields().iter().enumerate().filter(|(_, f)| !is_dimension(dimensions, f.name())) {
-        let count = counts.get(i).copied().unwrap_or(false);
-        fields.push(tensor_field(field, &names, count));
+    for &i in variables {
+        let count = is_count_of(&carried.plan, i);
+        fields.push(tensor_field(schema.field(i), &names, count));
         columns.push(TensorColumn { column: i, dims: (0..names.len()).collect(), zero_when_absent: count });
     }
     let json = match dimensions.first() {
-        Some(d) => axes_json(&result_axes, &narrowest(&rows, d))?,
+        Some(d) if carried.cropped => axes_json(&result_axes, &d.view)?,
+        Some(d) => axes_json(&result_axes, &narrowest(&rows, d)?.0)?,
         None => serde_json::json!({ "axes": [], "crs": null, "scalars": [], "attributes": {} }).to_string(),
     };
     let layout = TensorLayout { schema: tensor_schema(fields, json), axes: vec![], columns };

@@ -21,6 +21,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod types;
+mod views;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ pub struct Catalog {
     /// The data directory, where there is one.
     folder: Option<PathBuf>,
     state: RwLock<State>,
+    /// The statements of views, by name.
+    views: RwLock<views::Views>,
     /// Held while a change is committed.
     counters: Mutex<Counters>,
     granules: Cache<GranuleId, Arc<Granule>>,
@@ -98,7 +101,11 @@ impl Catalog {
     pub async fn open(location: CatalogLocation, objects: Objects) -> Result<Catalog> {
         match location {
             CatalogLocation::Memory => Ok(Catalog::with_store(Arc::new(MemoryStore::default()), None, objects)),
-            CatalogLocation::Folder(folder) => recover::open(folder, objects).await,
+            CatalogLocation::Folder(folder) => {
+                let catalog = recover::open(folder.clone(), objects).await?;
+                *catalog.views.write() = views::read(&folder)?;
+                Ok(catalog)
+            }
         }
     }
 
@@ -115,6 +122,7 @@ impl Catalog {
             store,
             folder,
             state: RwLock::default(),
+            views: RwLock::default(),
             counters: Mutex::default(),
             granules: Cache::new(GRANULES_CACHED),
             pages: Cache::with_options(one_shard, Weight, Default::default(), Default::default()),
@@ -164,6 +172,9 @@ impl Catalog {
     fn check_name(&self, name: &str) -> Result<()> {
         if name.trim().is_empty() {
             return Err(Error::User("a cube needs a name".into()));
+        }
+        if self.views.read().contains_key(name) {
+            return Err(Error::User(format!("there is a view of the name {name}; DROP VIEW {name} makes room")));
         }
         match self.state.read().cubes.get(name).filter(|cube| cube.definition.name != name) {
             Some(cube) => Err(Error::User(format!("{name} is a table of cube {}", cube.definition.name))),

@@ -109,6 +109,10 @@ pub struct Scope {
     pub all_names: Vec<String>,
     /// Whether there is a cube in the FROM clause.
     pub has_cube: bool,
+    /// Whether there are several relations in it.
+    several: bool,
+    /// Names that the select list gives.
+    pub aliases: Vec<String>,
 }
 
 impl Scope {
@@ -133,6 +137,27 @@ impl Scope {
         for (axis, kept) in self.axes.iter_mut().zip(kept) {
             axis.visible = kept;
         }
+    }
+
+    /// The axis that an expression names, where only an axis can be meant: the one relation's, or one qualified.
+    pub fn named(&self, expr: &Expr) -> Option<&ScopeAxis> {
+        let sure = match expr {
+            Expr::Identifier(name) => !self.several && !self.aliases.contains(&normalised(name)),
+            Expr::CompoundIdentifier(_) => true,
+            _ => false,
+        };
+        self.axis_of(expr).filter(|_| sure)
+    }
+
+    /// The column that a plain name means which USING gave to several relations: the first one's. DataFusion takes such a name
+    /// for ambiguous in WHERE, and everywhere once three relations have it.
+    pub fn qualified(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Identifier(name) = expr else { return None };
+        let plain = normalised(name);
+        let axis = self.axes.iter().find(|a| a.name == plain && a.relations.len() > 1 && matches!(a.expr, Expr::Identifier(_)))?;
+        let relation = axis.relations.first()?.as_ref().filter(|_| !self.aliases.contains(&plain))?;
+        let column = Ident { span: name.span, ..ident(&plain) };
+        Some(Expr::CompoundIdentifier(vec![Ident { span: name.span, ..ident(relation) }, column]))
     }
 
     /// The axis that an expression is the plain column of.
@@ -182,7 +207,7 @@ impl Scope {
 /// which merges all that are common).
 pub fn scope_of(relations: Vec<(Option<String>, Carried)>, merged: Option<&[String]>) -> Scope {
     let several = relations.len() > 1;
-    let mut scope = Scope::default();
+    let mut scope = Scope { several, ..Scope::default() };
     for (relation, carried) in relations {
         scope.has_cube |= carried.is_cube;
         for name in carried.axes.iter().map(|a| &a.name).chain(&carried.fixed) {

@@ -3,6 +3,8 @@
 
 mod around;
 mod carried;
+mod from;
+mod star;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +17,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use self::carried::{Aggregation, Carried, Scope, ScopeAxis, Supply, carried_by, carried_by_set, scope_of};
+use self::from::Joined;
+pub(crate) use self::from::marked;
+use self::star::StarRelation;
 use super::names::did_you_mean;
-use super::relations::{Source, Walk, argument, arguments, constraints, factors, normalised, qualifier, source, text, walk};
+use super::relations::{Walk, argument, arguments, constraints, normalised, text, walk};
 use crate::QueryError;
 
 /// Replaces `dims()` and `dims_except(...)` in the select list, GROUP BY, PARTITION BY and ORDER BY of every SELECT of a
@@ -32,10 +37,11 @@ use crate::QueryError;
 /// Errors: an unknown axis in EXCEPT, no cube in the FROM clause, and DIMS where no list stands. Their position is that
 /// in the parsed text.
 pub fn expand(query: &mut Query, axes_of: &dyn Fn(&str) -> Option<Vec<String>>) -> Result<(), QueryError> {
-    let mut expander = Expander { axes_of, ctes: vec![], scopes: vec![], supplies: HashMap::new(), additions: HashMap::new() };
+    let mut expander =
+        Expander { axes_of, ctes: vec![], scopes: vec![], supplies: HashMap::new(), additions: HashMap::new(), stars: HashMap::new() };
     expander.query(query)?;
     if !expander.additions.is_empty() {
-        let _ = query.visit(&mut Adder(expander.additions));
+        let _ = query.visit(&mut Adder { additions: expander.additions, stars: expander.stars });
     }
     Ok(())
 }
@@ -53,20 +59,29 @@ struct Expander<'a> {
     scopes: Vec<Scope>,
     /// By SELECT, the axis columns that could be added to its select list.
     supplies: HashMap<SelectId, Vec<Supply>>,
-    /// By SELECT, the columns to add.
-    additions: HashMap<SelectId, Vec<SelectItem>>,
+    /// By SELECT, the columns to add, and their names.
+    additions: HashMap<SelectId, Vec<(String, SelectItem)>>,
+    /// By SELECT, the relations that its `*` stands for.
+    stars: HashMap<SelectId, Vec<StarRelation>>,
 }
 
 /// Adds the missing axis columns at the very end, so that no SELECT sees those that another one asked for.
-struct Adder(HashMap<SelectId, Vec<SelectItem>>);
+struct Adder {
+    additions: HashMap<SelectId, Vec<(String, SelectItem)>>,
+    stars: HashMap<SelectId, Vec<StarRelation>>,
+}
 
 impl VisitorMut for Adder {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        if let Some(items) = self.0.remove(&id_of(select)) {
-            select.projection.extend(items);
+        let id = id_of(select);
+        if let Some(relations) = self.stars.get(&id) {
+            star::leave_out(select, relations, &|id, axis| {
+                self.additions.get(&id).is_some_and(|added| added.iter().any(|(name, _)| name == axis))
+            });
         }
+        select.projection.extend(self.additions.get(&id).into_iter().flatten().map(|(_, item)| item.clone()));
         ControlFlow::Continue(())
     }
 }
@@ -121,8 +136,14 @@ impl Expander<'_> {
     /// Rewrites a SELECT; gives the axes that it has for a query around it, and what its ORDER BY can see.
     fn select(&mut self, select: &mut Select) -> Result<(Carried, Scope), QueryError> {
         let mut from = std::mem::take(&mut select.from);
-        let scope = self.from(&mut from);
-        let done = scope.and_then(|scope| {
+        let joined = self.from(&mut from);
+        let done = joined.and_then(|Joined { relations, merged }| {
+            self.stars.insert(id_of(select), relations.iter().map(StarRelation::of).collect());
+            let relations = relations.into_iter().map(|r| (r.name, r.carried)).collect();
+            let mut scope = scope_of(relations, merged.as_deref());
+            let aliased =
+                |item: &SelectItem| if let SelectItem::ExprWithAlias { alias, .. } = item { Some(normalised(alias)) } else { None };
+            scope.aliases = select.projection.iter().filter_map(aliased).collect();
             self.scopes.push(scope);
             let carried = self.clauses(select, &mut from);
             let scope = self.scopes.pop().unwrap_or_default();
@@ -130,33 +151,6 @@ impl Expander<'_> {
         });
         select.from = from;
         done
-    }
-
-    fn from(&mut self, from: &mut [TableWithJoins]) -> Result<Scope, QueryError> {
-        let mut relations = vec![];
-        for factor in factors(from) {
-            let name = qualifier(factor);
-            let (source, alias) = source(factor);
-            let columns = alias.map_or(vec![], |a| a.columns.clone());
-            let carried = match source {
-                Source::Named { name, specs } => self.table(&name).without_fixed(&specs),
-                Source::Axes { names, specs } => Carried::cube(names).without_fixed(&specs),
-                Source::Query(query) => self.query(query)?,
-                Source::Other => Carried::default(),
-            };
-            relations.push((name, carried.renamed(&columns)));
-        }
-        let mut merged = Some(vec![]);
-        for constraint in constraints(from) {
-            match (constraint, &mut merged) {
-                (JoinConstraint::Using(columns), Some(merged)) => {
-                    merged.extend(columns.iter().filter_map(|c| c.0.last()).filter_map(|part| part.as_ident()).map(normalised));
-                }
-                (JoinConstraint::Natural, merged) => *merged = None,
-                _ => {}
-            }
-        }
-        Ok(scope_of(relations, merged.as_deref()))
     }
 
     fn table(&self, name: &str) -> Carried {
@@ -261,8 +255,8 @@ impl Expander<'_> {
         while let Some((id, name)) = next.take() {
             let Some(supply) = self.supplies.get(&id).and_then(|all| all.iter().find(|s| s.name == name)) else { return };
             let added = self.additions.entry(id).or_default();
-            if !added.contains(&supply.item) {
-                added.push(supply.item.clone());
+            if !added.iter().any(|(known, _)| *known == name) {
+                added.push((name.clone(), supply.item.clone()));
                 next = supply.from.clone();
             }
         }
@@ -334,6 +328,15 @@ impl Expander<'_> {
 impl Walk for Expander<'_> {
     fn expression(&mut self, expr: &mut Expr) -> Result<(), QueryError> {
         let span = expr.span();
+        // An axis that a CTE, view or sub-query has and does not select is a column of it once somebody names it.
+        let named =
+            self.scopes.last().and_then(|scope| scope.named(expr)).and_then(|axis| Some((axis.supplier?, axis.source_name.clone())));
+        if let Some((supplier, axis)) = named {
+            self.need(Some(supplier), &axis);
+        }
+        if let Some(column) = self.scopes.last().and_then(|scope| scope.qualified(expr)) {
+            *expr = column;
+        }
         let Expr::Function(call) = expr else { return Ok(()) };
         if dims_call(call).is_some() {
             let message = "DIMS can stand in SELECT, GROUP BY, PARTITION BY and ORDER BY as an item of its own, not inside an expression";

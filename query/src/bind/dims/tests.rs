@@ -184,9 +184,22 @@ fn joins_qualify() {
         ),
         (
             "SELECT avg(s2.b04 * dem.z) FROM s2 JOIN dem USING (y, x) GROUP BY dims_except('x')",
-            "SELECT avg(s2.b04 * dem.z) FROM s2 JOIN dem USING(y, x) GROUP BY s2.time, y",
+            "SELECT avg(s2.b04 * dem.z) FROM s2 JOIN dem USING(y, x) GROUP BY s2.time, s2.y",
         ),
-        ("SELECT dims() FROM s2 NATURAL JOIN dem", "SELECT time, y, x FROM s2 NATURAL JOIN dem"),
+        ("SELECT dims() FROM s2 NATURAL JOIN dem", "SELECT time, s2.y, s2.x FROM s2 NATURAL JOIN dem"),
+        (
+            "SELECT y, dems.z FROM s2 JOIN dem AS dems ON dims() WHERE y > 3 ORDER BY x",
+            "SELECT s2.y, dems.z FROM s2 JOIN (SELECT * FROM dem AS \"using dims 1:43\") AS dems USING(y, x) WHERE s2.y > 3 ORDER BY s2.x",
+        ),
+        // A star leaves out what was added, an alias is not an axis.
+        (
+            "WITH v AS (SELECT b04 FROM s2) SELECT *, dem.z AS x FROM v JOIN dem ON dims() ORDER BY x",
+            "WITH v AS (SELECT b04, y, x FROM s2) SELECT v.* EXCLUDE (y, x), dem.*, dem.z AS x FROM v JOIN (SELECT * FROM dem AS \"using dims 1:75\") AS dem USING(y, x) ORDER BY x",
+        ),
+        (
+            "WITH v AS (SELECT b04 FROM s2) SELECT *, time FROM v WHERE time > 3",
+            "WITH v AS (SELECT b04, time FROM s2) SELECT * EXCLUDE (time), time FROM v WHERE time > 3",
+        ),
         (
             "SELECT dims() FROM (s2 AS a CROSS JOIN (SELECT z FROM dem) AS d)",
             "SELECT a.time, a.y, a.x FROM (s2 AS a CROSS JOIN (SELECT z FROM dem) AS d)",
