@@ -78,7 +78,7 @@ const FROM: &[&str] = &[
     "weather[time(INDEX 5:300:7), latitude(INDEX 3:15:2)]",
     "weather[longitude(30)]",
     "seen[latitude(-40:60)]",
-    "weather[longitude(-60:60)] JOIN other USING DIMS",
+    "weather[longitude(60:300)] JOIN other USING DIMS",
     "weather[time(INDEX 5:300:7)] LEFT JOIN other USING DIMS",
 ];
 const FILTERS: &[&str] = &["", " FILTER (WHERE t2m > 280)", " FILTER (WHERE tp < 0.001 AND lsm = 0)", " FILTER (WHERE latitude > 0)"];

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, Float32Array, Float64Array, Scalar, UInt32Array};
 use datafusion::arrow::compute;
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
@@ -27,6 +29,7 @@ pub(crate) struct AxisKey {
 impl AxisKey {
     /// The key whose value at each position of the axis is given.
     pub fn new(axis: usize, is_axis: bool, at_positions: ArrayRef) -> Result<AxisKey> {
+        let at_positions = without_negative_zero(at_positions)?;
         let converter = RowConverter::new(vec![SortField::new(at_positions.data_type().clone())])?;
         let rows = converter.convert_columns(std::slice::from_ref(&at_positions))?;
         let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
@@ -50,6 +53,15 @@ impl AxisKey {
         }
         let values = compute::take(&at_positions, &UInt32Array::from(firsts), None)?;
         Ok(AxisKey { axis, is_axis, values, ids: ids.into() })
+    }
+}
+
+/// 0 for -0, which SQL takes for the same value.
+fn without_negative_zero(values: ArrayRef) -> Result<ArrayRef> {
+    match values.data_type() {
+        DataType::Float32 => Ok(numeric::add(&values, &Scalar::new(Float32Array::from(vec![0.0])))?),
+        DataType::Float64 => Ok(numeric::add(&values, &Scalar::new(Float64Array::from(vec![0.0])))?),
+        _ => Ok(values),
     }
 }
 
@@ -97,7 +109,7 @@ impl GroupSpace {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{Float32Array, Int32Array};
+    use datafusion::arrow::array::Int32Array;
 
     use super::*;
 
@@ -113,6 +125,12 @@ mod tests {
         let key = AxisKey::new(0, false, Arc::new(Float32Array::from(vec![80.0, 80.0, 40.0, 40.0, 0.0]))).unwrap();
         assert_eq!(key.ids.as_ref(), [0, 0, 1, 1, 2]);
         assert_eq!(key.values.as_ref(), &Float32Array::from(vec![80.0, 40.0, 0.0]) as &dyn Array);
+    }
+
+    #[test]
+    fn both_zeros_are_one_value() {
+        let key = AxisKey::new(0, false, Arc::new(Float32Array::from(vec![-15.0, -0.0, 0.0, 15.0, 0.0]))).unwrap();
+        assert_eq!(key.ids.as_ref(), [0, 1, 1, 2, 1]);
     }
 
     #[test]
