@@ -142,8 +142,5 @@ pub(crate) fn asks_about_tables(statement: &Statement) -> bool {
 
 /// True for a plan that changes the session instead of answering.
 pub(crate) fn is_session_statement(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => true,
-        _ => false,
-    }
+    matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_))
 }

@@ -1,6 +1,6 @@
 """How fast the reference libraries decode one array, codec by codec, on one core; and the same bytes for our decoders.
 
-Run: python codecs.py FOLDER   (needs numpy, h5py, hdf5plugin, numcodecs)
+Run: python codecs.py FOLDER   (needs numpy, h5py, hdf5plugin, numcodecs[crc32c])
 Then: cargo bench -p graticule-storage --bench codecs -- FOLDER
 
 The array is 2 Mi cells of int16: a smooth field with noise in its low bits, as packed measurements are. FOLDER gets the array,

@@ -48,10 +48,13 @@ pub(crate) enum Verdict {
     Answered(Box<Answered>),
 }
 
+/// The groups into which chunks fall, and their statistics.
+type GroupStatistics = Vec<(usize, ChunkStatistics)>;
+
 /// What the cells of a tile come to, chunk by chunk.
 pub(crate) struct Answered {
     /// For each aggregate the groups of the chunks of its variable, and their statistics; `None` where cells are counted.
-    pub aggregates: Vec<Option<Arc<Vec<(usize, ChunkStatistics)>>>>,
+    pub aggregates: Vec<Option<Arc<GroupStatistics>>>,
     /// The chunks whose objects must be as they were.
     pub chunks: Vec<ChunkOf>,
 }
@@ -100,7 +103,7 @@ impl Statistics {
         if tile.segments.iter().any(|s| s.picks.is_some()) {
             return Ok(Verdict::Read);
         }
-        let mut found: HashMap<usize, Arc<Vec<(usize, ChunkStatistics)>>> = HashMap::new();
+        let mut found: HashMap<usize, Arc<GroupStatistics>> = HashMap::new();
         let mut used = Vec::new();
         for &variable in answers.iter().flatten() {
             if found.contains_key(&variable) {

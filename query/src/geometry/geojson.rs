@@ -49,15 +49,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<RecordBatch, String> {
         if feature.get("type").and_then(Value::as_str) != Some("Feature") {
             return Err(at(format!("a Feature is expected, and its type is {}", shown(feature.get("type")))));
         }
-        match properties(feature).map_err(at)? {
-            Some(properties) => {
-                for name in properties.keys() {
-                    if !names.contains(name) {
-                        names.push(name.clone());
-                    }
-                }
+        for name in properties(feature).map_err(at)?.into_iter().flat_map(|properties| properties.keys()) {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
-            None => {}
         }
         if names.len() > COLUMNS {
             return Err(at(format!("more than {COLUMNS} different properties")));

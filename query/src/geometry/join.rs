@@ -108,14 +108,16 @@ impl ZonalJoin {
     }
 }
 
+/// A batch that is joined, the cells of its rows, and the next row.
+type Joined = (RecordBatch, Vec<Option<(usize, usize)>>, usize);
+
 /// What a stream of the join has still to do.
 struct Probe {
     join: Arc<ZonalJoin>,
     built: Arc<Built>,
     schema: SchemaRef,
     cells: SendableRecordBatchStream,
-    /// The batch that is joined, the cells of its rows, and the next row.
-    batch: Option<(RecordBatch, Vec<Option<(usize, usize)>>, usize)>,
+    batch: Option<Joined>,
     matched: Vec<bool>,
     rows: usize,
     finished: bool,

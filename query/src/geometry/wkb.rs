@@ -142,7 +142,7 @@ fn points(line: &Line) -> Vec<u8> {
     [count(line.len()), line.iter().flatten().flat_map(|v| v.to_le_bytes()).collect()].concat()
 }
 
-fn polygon(rings: &Vec<Line>) -> Vec<u8> {
+fn polygon(rings: &[Line]) -> Vec<u8> {
     let closed = |ring: &Line| if ring.first() == ring.last() { points(ring) } else { points(&[&ring[..], &ring[..1]].concat()) };
     [head(3), count(rings.len()), rings.iter().flat_map(closed).collect()].concat()
 }

@@ -172,9 +172,9 @@ pub(crate) fn carry(plan: &LogicalPlan) -> Result<Carried> {
         LogicalPlan::SubqueryAlias(s) => {
             let Carried { plan: input, mut dimensions, cropped } = carry(&s.input)?;
             for d in &mut dimensions {
-                let renamed = |c: &Column| Column::new(Some(s.alias.clone()), &c.name);
-                d.column = renamed(&d.column);
-                d.also = d.also.iter().map(renamed).collect();
+                for column in std::iter::once(&mut d.column).chain(&mut d.also) {
+                    column.relation = Some(s.alias.clone());
+                }
             }
             let plan = LogicalPlanBuilder::from(input).alias(s.alias.clone())?.build()?;
             Ok(Carried { plan, dimensions, cropped })
