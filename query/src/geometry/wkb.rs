@@ -113,7 +113,7 @@ pub(crate) fn write(shape: &Shape) -> Vec<u8> {
     let mut parts: Vec<Vec<u8>> = Vec::new();
     parts.extend(shape.points.iter().map(point));
     parts.extend(shape.lines.iter().map(|line| [head(2), points(line)].concat()));
-    parts.extend(shape.polygons.iter().map(polygon));
+    parts.extend(shape.polygons.iter().map(|rings| polygon(rings)));
     if parts.len() == 1 {
         return parts.concat();
     }
