@@ -50,7 +50,9 @@ def maps(*pick: dict[str, Any], names: list[str] | None = None, **style: Any) ->
         figure, axes = plt.subplots(1, len(panels), figsize=(7.2, 3.4) if len(panels) > 1 or panels[0].shape[1] > panels[0].shape[0] else (4.8, 4), layout="constrained", squeeze=False)
         for ax, panel in zip(axes[0], panels, strict=True):
             y, x = panel.dims
-            mesh = ax.pcolormesh(panel[x], panel[y], panel, rasterized=True, **style)
+            # The few largest values should not take all colours.
+            low, high = panel.quantile([0.01, 0.99]).values
+            mesh = ax.pcolormesh(panel[x], panel[y], panel, rasterized=True, **{"vmin": low, "vmax": high, **style})
             ax.set(xlabel=x, ylabel=y)
             ax.ticklabel_format(useOffset=False, style="plain")
             ax.tick_params(labelsize=6)
@@ -80,7 +82,7 @@ def bars(db: Any, sql: str) -> Any:
     """How many cells each bin has."""
     table = db.sql(sql).to_pandas()
     figure, ax = plt.subplots(figsize=(7.2, 3), layout="constrained")
-    ax.bar(table["bin"] * 10 - 5, table["n"], width=9)
+    ax.bar(table["bin"] * 20 - 10, table["n"], width=18)
     ax.set(xlabel="elevation, m", ylabel="cells")
     return figure
 
@@ -101,7 +103,6 @@ DRAWN = {
     "09-coarse": maps(**LAND),
     "10-distribution": bars,
     "11-regrid": maps(**WARM, vmin=-40, vmax=40),
-    "12-warp": maps(cmap="gray"),
 }
 
 if __name__ == "__main__":

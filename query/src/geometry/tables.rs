@@ -2,7 +2,7 @@
 //!
 //! One column a property, and `geom`: well-known binary whose field metadata names the coordinate reference system, as GeoArrow
 //! has it. The file is read once, when the table is made; its bytes are counted to the memory of all queries. Tables live as
-//! long as the engine, as views do.
+//! long as the engine; unlike views they are not kept in the catalog.
 
 use std::sync::Arc;
 
