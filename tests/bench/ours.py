@@ -43,6 +43,9 @@ class Rows(SqlBase):
             self.db.execute(f"CREATE CUBE era5 FROM '{ctx.p('d1/classic/*.nc')}'")
         elif wid != "W13":
             self.db.execute(cubes[WORKLOADS[wid].data])
+        if wid in ("W9", "W9b"):
+            zones = ctx.d1_polys if wid == "W9" else ctx.d2_polys
+            self.db.execute(f"CREATE EXTERNAL TABLE zones STORED AS GEOPARQUET LOCATION '{zones}'")
         self.create_sst = cubes["D3"].replace("CREATE", "CREATE OR REPLACE")
 
     def query(self, sql):
@@ -53,6 +56,13 @@ class Rows(SqlBase):
 
     def W14(self):
         return np.array(self.query(self.sql("W14")).column("h")[0].as_py(), np.int64)
+
+    def W9(self):
+        found = self.query("SELECT z.id, time, avg(t2m) AS v FROM era5 JOIN zones z ON ST_Covers(z.geom, CELL(era5)) GROUP BY z.id, time ORDER BY z.id, time")
+        return col(found, "v").reshape(-1, self.c.nt)
+
+    def W9b(self):
+        return col(self.query("SELECT z.id, avg(b08) AS v FROM s2[time(INDEX 0)] JOIN zones z ON ST_Covers(z.geom, CELL(s2)) GROUP BY z.id ORDER BY z.id"), "v")
 
     def W13(self):
         self.db.execute(self.create_sst)

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORKLOADS = "W1,W2,W3,W4,W5,W6,W7,W8,W10a,W12,W13,W13w,W14,W15,W16"
+WORKLOADS = "W1,W2,W3,W4,W5,W6,W7,W8,W9,W9b,W10a,W11,W12,W13,W13w,W14,W15,W16"
 #: At least this many times faster than xarray + dask, warm.
 WANTED = {"W3": 2, "W6": 2, "W15": 2, "W16": 2}
 PEER = "xarray_nc"
@@ -103,7 +103,7 @@ def table(size: str, wids: list[str], rows: list[dict], memory: list[dict], sinc
     """The table: medians of this run, ratios, peaks of the process trees and of the server alone."""
     titles = {"W1": "point time series", "W2": "box, one time step", "W3": "time-mean map", "W4": "weighted mean series",
               "W5": "monthly climatology, std of anomalies", "W6": "daily max", "W7": "max of NDVI, cloud-masked", "W8": "cloud-masked median",
-              "W10a": "coarsened 4 x 4", "W12": "bulk fetch into numpy", "W13": "many files: open, mean", "W13w": "many files: again",
+              "W9": "zonal means, 200 polygons x time", "W9b": "zonal means of a scene", "W10a": "coarsened 4 x 4", "W11": "3 x 3 focal mean", "W12": "bulk fetch into numpy", "W13": "many files: open, mean", "W13w": "many files: again",
               "W14": "histogram", "W15": "mean by latitude", "W16": "count with two predicates"}
     last = {(r["system"], r["workload"]): r for r in rows if r["system"] != "ours" or r["when"] >= since}
     server = {m["workload"]: m["server_peak_mb"] for m in memory}
