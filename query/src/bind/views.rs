@@ -176,7 +176,7 @@ impl Expansion<'_> {
             self.open.push(name.to_owned());
             self.names_in(&mut query).map_err(told)?;
             self.open.pop();
-            let alias = TableAlias { explicit: true, name: cte_name(name), columns: vec![], at: None };
+            let alias = TableAlias { explicit: false, name: cte_name(name), columns: vec![], at: None };
             let (query, closing_paren_token) = (Box::new(query), AttachedToken::empty());
             self.ctes.push(Cte { alias, query, from: None, materialized: None, closing_paren_token });
         }

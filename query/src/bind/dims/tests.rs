@@ -189,12 +189,12 @@ fn joins_qualify() {
         ("SELECT dims() FROM s2 NATURAL JOIN dem", "SELECT time, s2.y, s2.x FROM s2 NATURAL JOIN dem"),
         (
             "SELECT y, dems.z FROM s2 JOIN dem AS dems ON dims() WHERE y > 3 ORDER BY x",
-            "SELECT s2.y, dems.z FROM s2 JOIN (SELECT * FROM dem AS \"using dims 1:43\") AS dems USING(y, x) WHERE s2.y > 3 ORDER BY s2.x",
+            "SELECT s2.y, dems.z FROM s2 JOIN (SELECT * FROM dem AS \"using dims 1:46\") AS dems USING(y, x) WHERE s2.y > 3 ORDER BY s2.x",
         ),
         // A star leaves out what was added, an alias is not an axis.
         (
             "WITH v AS (SELECT b04 FROM s2) SELECT *, dem.z AS x FROM v JOIN dem ON dims() ORDER BY x",
-            "WITH v AS (SELECT b04, y, x FROM s2) SELECT v.* EXCLUDE (y, x), dem.*, dem.z AS x FROM v JOIN (SELECT * FROM dem AS \"using dims 1:75\") AS dem USING(y, x) ORDER BY x",
+            "WITH v AS (SELECT b04, y, x FROM s2) SELECT v.* EXCLUDE (y, x), dem.*, dem.z AS x FROM v JOIN (SELECT * FROM dem AS \"using dims 1:72\") AS dem USING(y, x) ORDER BY x",
         ),
         (
             "WITH v AS (SELECT b04 FROM s2) SELECT *, time FROM v WHERE time > 3",
