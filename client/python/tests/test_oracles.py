@@ -97,7 +97,8 @@ def test_values_of_independent_readers(server, path):
     compared = 0
     for name in cubes_of(server, cube):
         whole = server.open(name)
-        cells = math.prod(whole.sizes.values())
+        # the two bounds of a cell are no axis of the cube
+        cells = math.prod(n for axis, n in whole.sizes.items() if any(axis in v.dims for v in whole.data_vars.values()))
         for variable, lazy in whole.data_vars.items():
             right = wanted.get("/" + str(variable).replace(".", "/"))
             if right is None or lazy.dtype.kind not in "iuf" or (oracle["file"], "/" + str(variable).replace(".", "/")) in EXCEPT:
