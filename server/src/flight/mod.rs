@@ -1,6 +1,6 @@
 //! The Flight SQL door.
 //!
-//! * [`server`]: the socket, from binding to the graceful end.
+//! * [`server`]: the socket, from binding to the graceful end; `linger`: closing without losing an answer.
 //! * `door`: panics and `GetSchema`; `service`: each message to what it means.
 //! * `statement`: planning, parameters, tickets; `pending`: what tickets stand for.
 //! * `answer`: queries on their threads, back-pressure, deadlines; `sizing`: batches of a size that travels well.
@@ -8,6 +8,7 @@
 
 mod answer;
 mod door;
+mod linger;
 mod metadata;
 mod pending;
 pub mod server;

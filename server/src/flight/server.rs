@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::TryStreamExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tonic::transport::Server;
@@ -13,6 +14,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::answer::Runner;
 use super::door::Door;
+use super::linger::Lingering;
 use super::service::Service;
 use super::statement::Planner;
 use crate::config::Settings;
@@ -60,7 +62,7 @@ impl FlightServer {
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), String> {
         let service = FlightServiceServer::new(self.door).max_decoding_message_size(MOST_RECEIVED).max_encoding_message_size(usize::MAX);
         // Without nodelay a small answer waits 40 ms for the acknowledgement of what went before.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true)).map_ok(Lingering::new);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = Server::builder()
             .initial_stream_window_size(WINDOW)
