@@ -105,9 +105,7 @@ impl TableProvider for CubeTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Inexact(usize::try_from(self.view.cells()).unwrap_or(usize::MAX));
-        Some(statistics)
+        Some(of_rows(&self.schema, Precision::Inexact(usize::try_from(self.view.cells()).unwrap_or(usize::MAX))))
     }
 
     async fn scan(
@@ -125,8 +123,7 @@ impl TableProvider for CubeTable {
                 None => masks.push(filter),
             }
         }
-        let supply = self.supply.planned(state).await?.unwrap_or_else(|| self.supply.clone());
-        view = self.located.narrow(view, &supply, &masks, state).await?;
+        view = self.located.narrow(view, &self.supply, &masks, state).await?;
         let all = view.columns();
         let wanted: Vec<CubeColumn> = match projection {
             Some(p) => p.iter().map(|&i| all[i]).collect(),
@@ -158,7 +155,7 @@ impl TableProvider for CubeTable {
             program.steps.push(Step::Map { exprs, schema });
         }
         let partitions = state.config_options().execution.target_partitions;
-        let mut leaf = LeafPlan::scan(supply, Arc::new(view), program, limit, partitions);
+        let mut leaf = LeafPlan::scan(self.supply.clone(), Arc::new(view), program, limit, partitions);
         leaf.statistics = state.config_options().extensions.get::<DenseOptions>().is_none_or(|o| o.statistics);
         Ok(Arc::new(CubeExec::new(leaf)))
     }
@@ -174,4 +171,9 @@ pub(crate) fn unqualify(expr: Expr) -> Result<Expr> {
         })
     })
     .map(|t| t.data)
+}
+
+/// Statistics that say how many rows there are and nothing else.
+pub(crate) fn of_rows(schema: &SchemaRef, rows: Precision<usize>) -> Statistics {
+    Statistics { num_rows: rows, ..Statistics::new_unknown(schema) }
 }

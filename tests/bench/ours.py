@@ -96,10 +96,9 @@ class Arrays(Rows):
         return self.array("SELECT avg(t2m) AS v FROM era5 GROUP BY DIMS EXCEPT (time)", "v").astype(np.float32, copy=False)
 
     def W5(self):
-        months = self.array("SELECT avg(t2m) AS v FROM era5 GROUP BY month(time), latitude, longitude", "v")
-        spread = self.db.arrays("SELECT var_pop(t2m) AS s, count(t2m) AS n FROM era5 GROUP BY month(time), latitude, longitude")
-        std = np.sqrt((spread["s"] * spread["n"]).sum(0) / self.c.nt)
-        return np.concatenate([months, std[None]]).astype(np.float32)
+        found = self.db.arrays("SELECT avg(t2m) AS v, var_pop(t2m) AS s, count(t2m) AS n FROM era5 GROUP BY month(time), latitude, longitude")
+        std = np.sqrt((found["s"] * found["n"]).sum(0) / self.c.nt)
+        return np.concatenate([found["v"], std[None]]).astype(np.float32)
 
     def W6(self):
         return self.array("SELECT max(t2m) AS v FROM era5 GROUP BY date_trunc('day', time), latitude, longitude", "v")

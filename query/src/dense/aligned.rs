@@ -3,6 +3,7 @@
 //!
 //! The cube space of the joined cube is positions along its own axes; each side knows which cells of its view those are.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, UInt8Array, UInt32
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
+use futures::future::try_join_all;
 use graticule_storage::array::Extent;
 use graticule_storage::catalog::Cube;
 use graticule_storage::read::{Estimate, Reader, Tile, TileMetrics, TileRequest};
@@ -159,9 +161,10 @@ impl Aligned {
     /// The side's requests for these of the joined cube, none twice.
     fn requests(&self, side: usize, requests: &[TileRequest]) -> Vec<TileRequest> {
         let mut found: Vec<TileRequest> = Vec::new();
+        let mut known = HashSet::new();
         for request in requests.iter().filter(|r| r.variables.iter().any(|&v| self.variables.get(v).is_some_and(|(s, _)| *s == side))) {
             if let Some(part) = self.sides[side].part(request.extent.ranges())
-                && !found.iter().any(|known| known.extent == part.request.extent)
+                && known.insert(part.request.extent.ranges().to_vec())
             {
                 found.push(part.request);
             }
@@ -174,17 +177,18 @@ impl Aligned {
 impl Supply for Aligned {
     async fn fetch(&self, cube: &Arc<Cube>, request: TileRequest) -> Result<Fetched> {
         let joined = request.extent.ranges().to_vec();
-        let mut parts: Vec<Option<(Part, Fetched)>> = Vec::with_capacity(2);
-        for (number, side) in self.sides.iter().enumerate() {
+        // Both sides at once: the one that is slower to reach is waited for, not both after each other.
+        let parts = self.sides.iter().enumerate().map(async |(number, side)| {
             let wanted = request.variables.iter().any(|&v| self.variables.get(v).is_some_and(|(s, _)| *s == number));
-            parts.push(match side.part(&joined).filter(|_| wanted) {
+            match side.part(&joined).filter(|_| wanted) {
                 Some(part) => {
                     let fetched = side.plan.supply.fetch(&side.plan.view.cube, part.request.clone()).await?;
-                    Some((part, fetched))
+                    Ok(Some((part, fetched)))
                 }
-                None => None,
-            });
-        }
+                None => Ok::<_, DataFusionError>(None),
+            }
+        });
+        let parts: Vec<Option<(Part, Fetched)>> = try_join_all(parts).await?;
         let (sides, variables, cube) = (self.sides.clone(), self.variables.clone(), cube.clone());
         Ok(Box::new(move || {
             let mut metrics = TileMetrics::default();

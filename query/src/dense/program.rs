@@ -176,20 +176,7 @@ impl Program {
 
     /// An expression over what comes in at step `before` as one over the columns read.
     pub fn lower_before(&self, expr: &Arc<dyn PhysicalExpr>, before: usize) -> Result<Arc<dyn PhysicalExpr>> {
-        let mut expr = expr.clone();
-        for step in self.steps[..before].iter().rev() {
-            if let Step::Map { exprs, .. } = step {
-                let replace = |e: Arc<dyn PhysicalExpr>| {
-                    Ok(match e.downcast_ref::<Column>() {
-                        // What takes the place of a column is not looked into: its columns are those of the step before.
-                        Some(c) => Transformed::new(exprs[c.index()].clone(), true, TreeNodeRecursion::Jump),
-                        None => Transformed::no(e),
-                    })
-                };
-                expr = expr.transform_down(replace).data()?;
-            }
-        }
-        Ok(expr)
+        lowered(expr, &self.steps[..before])
     }
 
     /// The program that reads only what its masks and `wanted` (over the columns read) need, and gives `wanted`.
@@ -304,7 +291,26 @@ impl Program {
     }
 }
 
-fn renumbered(expr: &Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+/// An expression over what comes out of some steps as one over what comes in.
+pub(crate) fn lowered(expr: &Arc<dyn PhysicalExpr>, steps: &[Step]) -> Result<Arc<dyn PhysicalExpr>> {
+    let mut expr = expr.clone();
+    for step in steps.iter().rev() {
+        if let Step::Map { exprs, .. } = step {
+            let replace = |e: Arc<dyn PhysicalExpr>| {
+                Ok(match e.downcast_ref::<Column>() {
+                    // What takes the place of a column is not looked into: its columns are those of the step before.
+                    Some(c) => Transformed::new(exprs[c.index()].clone(), true, TreeNodeRecursion::Jump),
+                    None => Transformed::no(e),
+                })
+            };
+            expr = expr.transform_down(replace).data()?;
+        }
+    }
+    Ok(expr)
+}
+
+/// An expression over all columns as one over those that are kept, whose numbers rise.
+pub(crate) fn renumbered(expr: &Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
     let renumber = |e: Arc<dyn PhysicalExpr>| {
         Ok(match e.downcast_ref::<Column>() {
             Some(c) => Transformed::yes(Arc::new(Column::new(c.name(), kept.partition_point(|&k| k < c.index()))) as Arc<dyn PhysicalExpr>),

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::Session;
 use datafusion::error::{DataFusionError, Result};
 use graticule_storage::catalog::Cube;
 use graticule_storage::read::{Estimate, Reader, Tile, TileRequest};
@@ -42,11 +41,6 @@ pub(crate) trait Supply: fmt::Debug + Send + Sync {
     /// What EXPLAIN says of it; nothing of files.
     fn describe(&self) -> String {
         String::new()
-    }
-
-    /// The supply as a scan uses it: what could only be planned with the session's state is planned now. `None`: as it is.
-    async fn planned(&self, _state: &dyn Session) -> Result<Option<Arc<dyn Supply>>> {
-        Ok(None)
     }
 }
 

@@ -142,10 +142,9 @@ impl TableProvider for SampleTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let points = state.create_physical_plan(&self.points).await?;
-        let supply = self.cube.supply.planned(state).await?.unwrap_or_else(|| self.cube.supply.clone());
         let chosen: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
         let sampling = Sampling {
-            supply,
+            supply: self.cube.supply.clone(),
             view: self.cube.view.clone(),
             method: self.method,
             bound: self.bound.clone(),

@@ -19,6 +19,7 @@ use graticule_storage::catalog::Catalog;
 use serde_json::Value;
 
 use super::{crs, geojson, geoparquet};
+use crate::table::of_rows;
 
 /// The column of geometries.
 pub(crate) const GEOM: &str = "geom";
@@ -160,9 +161,7 @@ impl TableProvider for GeometryTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        let mut statistics = Statistics::new_unknown(&self.schema());
-        statistics.num_rows = Precision::Exact(self.count);
-        Some(statistics)
+        Some(of_rows(&self.schema(), Precision::Exact(self.count)))
     }
 
     async fn scan(

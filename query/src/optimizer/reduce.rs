@@ -21,7 +21,7 @@ use super::zonal::ZonalInput;
 use crate::dense::CubeExec;
 use crate::dense::exec::LeafPlan;
 use crate::dense::program::{Derived, Input, Program};
-use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, JointKey, Reduction, Split};
+use crate::dense::reduce::{Aggregate, AxisKey, BlockGrid, GroupSpace, JointKey, Reduction, Split, without_widening};
 use crate::dense::tiles::TileGrid;
 use crate::view::{CubeColumn, View};
 
@@ -226,7 +226,7 @@ fn reduction_of(aggregate: &AggregateExec, output: SchemaRef, config: &ConfigOpt
     };
     let joint = joint.map(Arc::new);
     let zonal = zonal.map(|zonal| zonal.finish(groups.len())).transpose()?.map(Arc::new);
-    let reduction = Some(Arc::new(Reduction { groups, joint, zonal, aggregates, split, schema: output, after: vec![] }));
+    let reduction = Some(Arc::new(Reduction { groups, joint, zonal, aggregates, split, schema: output, shown: None, after: vec![] }));
     Ok(LeafPlan { program, reduction, tiles: Arc::new(tiles), blocks: Some(Arc::new(blocks)), ..(**plan).clone() })
 }
 
@@ -305,6 +305,11 @@ pub(super) fn narrowed(
     for aggregate in aggregates.iter_mut() {
         for expr in aggregate.arguments.iter().chain(&aggregate.filter) {
             wanted.push(program.lower(expr).map_err(failed)?);
+        }
+        // A projection may have brought a cast that the aggregate itself did not show: `avg(x), var(x)` share one.
+        if let (true, Some(at)) = (aggregate.takes_any_number(), wanted.len().checked_sub(1 + usize::from(aggregate.filter.is_some()))) {
+            wanted[at] = without_widening(wanted[at].clone(), &program.read_schema);
+            aggregate.input = wanted[at].data_type(&program.read_schema).map_err(failed)?;
         }
         if let Some(edge) = &aggregate.edge {
             let at = wanted.len() - 1 - usize::from(aggregate.filter.is_some());

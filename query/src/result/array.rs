@@ -193,13 +193,14 @@ fn groups(leaf: &CubeExec, dimensions: &[Dimension], variables: &[usize]) -> Res
     let schema = reduction.output_schema();
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for &i in variables {
+    for (column, &i) in variables.iter().enumerate() {
         let (field, count) = (schema.field(i), is_count(reduction, i));
         fields.push(tensor_field(&field.clone().with_metadata(Default::default()), &names, count));
-        columns.push(TensorColumn { column: i, dims: all.clone(), zero_when_absent: count });
+        columns.push(TensorColumn { column, dims: all.clone(), zero_when_absent: count });
     }
+    let reduction = Some(Arc::new(reduction.giving_only(variables)?));
     let layout = TensorLayout { schema: tensor_schema(fields, axes_json(&result_axes, &plan.view)?), axes: vec![], columns };
-    Ok(Some(LeafPlan { tensors: Some(Arc::new(layout)), ..plan.clone() }))
+    Ok(Some(LeafPlan { reduction, tensors: Some(Arc::new(layout)), ..plan.clone() }))
 }
 
 /// True when output column `i` of a reduction is a count as it stands.

@@ -114,7 +114,7 @@ impl<S: Stored> Kernel<S> {
                 }
                 Rule::Linear { scale, offset } => write(block, at, count, values, |s: S| T::from_f64(s.to_f64() * scale + offset)),
                 Rule::Counted { scale, offset, whole } => {
-                    if self.missing.never() {
+                    if !some_missing {
                         flags.clear();
                         flags.resize(count, 0);
                     }

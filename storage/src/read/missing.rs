@@ -27,9 +27,26 @@ impl<S: Stored> Missing<S> {
         !S::FLOAT && self.limits.is_none() && self.values.is_empty()
     }
 
-    /// Sets `flags` to one byte a cell, 1 where it is missing; true when one is. Loops that the compiler vectorises.
+    /// True when one of the cells is missing: nothing is written, so that blocks without any, by far the most, cost little.
+    fn any(&self, cells: &[u8]) -> bool {
+        match (self.limits, self.values.as_slice()) {
+            (Some((min, max)), values) => {
+                S::cells(cells).fold(false, |any, s| any | !((s >= min) & (s <= max))) || values.iter().any(|&v| found(cells, v))
+            }
+            (None, []) => S::cells(cells).fold(false, |any, s| any | is_nan(s)),
+            (None, &[a, ref more @ ..]) => {
+                S::cells(cells).fold(false, |any, s| any | (s == a) | is_nan(s)) || more.iter().any(|&v| found(cells, v))
+            }
+        }
+    }
+
+    /// Sets `flags` to one byte a cell, 1 where it is missing, and returns true when one is; else the flags mean nothing.
+    /// Loops that the compiler vectorises.
     pub(super) fn flag(&self, cells: &[u8], flags: &mut Vec<u8>) -> bool {
         flags.clear();
+        if !self.any(cells) {
+            return false;
+        }
         let mut values = self.values.as_slice();
         match (self.limits, values) {
             (Some((min, max)), _) => flags.extend(S::cells(cells).map(|s| u8::from(!((s >= min) & (s <= max))))),
@@ -48,8 +65,12 @@ impl<S: Stored> Missing<S> {
                 *flag |= u8::from(s == value);
             }
         }
-        flags.iter().fold(0, |any, f| any | f) != 0
+        true
     }
+}
+
+fn found<S: Stored>(cells: &[u8], value: S) -> bool {
+    S::cells(cells).fold(false, |any, s| any | (s == value))
 }
 
 #[allow(clippy::eq_op)]

@@ -133,6 +133,11 @@ impl Aggregate {
         Ok(Aggregate { function, grouped: None, edge: None, arguments: vec![argument], filter, input, output })
     }
 
+    /// True when its value does not depend on the type in which the numbers of its one argument come.
+    pub fn takes_any_number(&self) -> bool {
+        matches!(self.function, Function::Count | Function::Sum | Function::Avg | Function::Variance { .. }) && self.arguments.len() == 1
+    }
+
     /// One of the dialect's own.
     fn ours(
         ours: &CubeAggregate,
@@ -235,7 +240,7 @@ impl Aggregate {
 }
 
 /// The argument below a cast that only widens: the kernels widen while they add.
-fn without_widening(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
+pub(crate) fn without_widening(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
     use DataType::*;
     let Some(cast) = expr.downcast_ref::<CastExpr>() else { return expr };
     let inner = cast.expr();

@@ -151,6 +151,23 @@ impl CellMap {
         }
     }
 
+    /// Every chosen cell and its group, for tests.
+    #[cfg(test)]
+    pub fn groups(&self, chosen: Option<&BooleanBuffer>) -> Vec<(usize, usize)> {
+        let mut found = vec![];
+        self.for_each_run(chosen, |start, n, target| {
+            found.extend((0..n).map(|i| {
+                let group = match target {
+                    Target::One(g) => g,
+                    Target::Row(g) => g + i,
+                    Target::Scatter(g, numbers) => g + numbers[i] as usize,
+                };
+                (start + i, group)
+            }));
+        });
+        found
+    }
+
     #[inline]
     fn target(&self, base: u32, from: usize, to: usize) -> Target<'_> {
         match &self.inner {
@@ -166,20 +183,7 @@ mod tests {
     use super::*;
 
     fn groups(contributions: &[Vec<u32>], mask: Option<&BooleanBuffer>) -> Vec<(usize, usize)> {
-        let mut out = vec![];
-        CellMap::new(contributions).for_each_run(mask, |start, n, target| {
-            for i in 0..n {
-                out.push((
-                    start + i,
-                    match target {
-                        Target::One(g) => g,
-                        Target::Row(g) => g + i,
-                        Target::Scatter(g, numbers) => g + numbers[i] as usize,
-                    },
-                ));
-            }
-        });
-        out
+        CellMap::new(contributions).groups(mask)
     }
 
     fn naive(contributions: &[Vec<u32>]) -> Vec<(usize, usize)> {

@@ -83,11 +83,11 @@ impl GroupSpace {
         self.keys.iter().enumerate().any(|(i, k)| self.keys[..i].iter().any(|l| l.axis == k.axis))
     }
 
-    /// The key values of every group of a block, one array a key.
-    pub fn key_columns(&self, block: &Block) -> Result<Vec<ArrayRef>> {
+    /// The key values of every group of a block, one array a key that is shown (`None`: all are).
+    pub fn key_columns(&self, block: &Block, shown: Option<&[usize]>) -> Result<Vec<ArrayRef>> {
         let sizes: Vec<usize> = block.key_ids.iter().map(Vec::len).collect();
         let mut columns = Vec::with_capacity(self.keys.len());
-        for (k, key) in self.keys.iter().enumerate() {
+        for (k, key) in self.keys.iter().enumerate().filter(|(k, _)| shown.is_none_or(|shown| shown.contains(k))) {
             let outer: usize = sizes[..k].iter().product();
             let inner: usize = sizes[k + 1..].iter().product();
             let mut ids: Vec<u32> = Vec::with_capacity(outer * sizes[k] * inner);

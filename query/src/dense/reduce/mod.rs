@@ -24,15 +24,17 @@ use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 
-pub(crate) use accumulate::{Aggregate, Function};
+pub(crate) use accumulate::{Aggregate, Function, without_widening};
 pub(crate) use blocks::{Block, BlockGrid};
 pub(crate) use joint::{JointGroups, JointKey};
 pub(crate) use keys::{AxisKey, GroupSpace};
 pub(crate) use state::Accumulators;
 pub(crate) use zonal::{PairColumn, PairValue, Zonal};
 
-use super::program::{Cells, Step, run_steps};
+use super::program::{Cells, Step, lowered, renumbered, run_steps};
 
 /// How a reduction is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub(crate) struct Reduction {
     pub split: Split,
     /// Keys, then state fields or final values.
     pub schema: SchemaRef,
+    /// The keys of `groups` that have a column in `schema`; `None`: all.
+    pub shown: Option<Vec<usize>>,
     /// Steps over the finished groups (projection, HAVING); only with [`Split::Output`].
     pub after: Vec<Step>,
 }
@@ -80,6 +84,34 @@ impl Reduction {
         self.aggregates.iter().flat_map(|a| a.arguments.iter().chain(a.filter.iter())).chain(joint).chain(steps)
     }
 
+    /// The same groups, of which only these columns of the output are given: keys that nobody reads are not written out,
+    /// though an array has as many of them as cells.
+    pub fn giving_only(&self, columns: &[usize]) -> Result<Reduction> {
+        let output = self.output_schema();
+        let mut masks = Vec::new();
+        for (i, step) in self.after.iter().enumerate() {
+            if let Step::Mask(expr) = step {
+                masks.push(lowered(expr, &self.after[..i])?);
+            }
+        }
+        let mut given = Vec::new();
+        for &i in columns {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(output.field(i).name(), i));
+            given.push(lowered(&column, &self.after)?);
+        }
+        let read: Vec<usize> = masks.iter().chain(&given).flat_map(collect_columns).map(|c| c.index()).collect();
+        let keys = self.groups.keys.len();
+        let shown: Vec<usize> = (0..keys).filter(|key| read.contains(key)).collect();
+        let kept: Vec<usize> = shown.iter().copied().chain(keys..self.schema.fields().len()).collect();
+        let mut after = Vec::new();
+        for mask in &masks {
+            after.push(Step::Mask(renumbered(mask, &kept)?));
+        }
+        let exprs = given.iter().map(|e| renumbered(e, &kept)).collect::<Result<_>>()?;
+        after.push(Step::Map { exprs, schema: Arc::new(output.project(columns)?) });
+        Ok(Reduction { schema: Arc::new(self.schema.project(&kept)?), shown: Some(shown), after, ..self.clone() })
+    }
+
     /// Number of keys.
     pub fn keys(&self) -> usize {
         self.groups.keys.len() + self.joint.as_ref().map_or(0, |j| j.places.len()) + self.zonal.as_ref().map_or(0, |z| z.places.len())
@@ -92,7 +124,7 @@ impl Reduction {
 
     /// The groups of `block` as cells: keys, states or finals, steps applied. Groups without any cell are masked out.
     pub fn finish(&self, block: &Block, joint: Option<&JointGroups>, state: Accumulators) -> Result<Cells> {
-        let mut arrays: Vec<ArrayRef> = self.groups.key_columns(block)?;
+        let mut arrays: Vec<ArrayRef> = self.groups.key_columns(block, self.shown.as_deref())?;
         let mut groups = block.groups();
         if let Some(joint) = joint {
             arrays = joint.key_columns(arrays, groups)?;

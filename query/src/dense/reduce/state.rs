@@ -263,21 +263,41 @@ impl Column {
                 }
             }),
             Column::Moments { count, shift, sum, squares, .. } => {
-                let mut one = |g: usize, x: f64| {
-                    if count[g] == 0 {
-                        shift[g] = x;
-                    }
-                    let d = x - shift[g];
-                    count[g] += 1;
-                    sum[g] += d;
-                    squares[g] += d * d;
-                };
                 map.for_each_run(chosen, |start, n, target| {
                     let run = &values[start..start + n];
                     match target {
-                        Target::One(g) => run.iter().for_each(|v| one(g, v.float())),
-                        Target::Row(g) => run.iter().enumerate().for_each(|(i, v)| one(g + i, v.float())),
-                        Target::Scatter(g, numbers) => numbers.iter().zip(run).for_each(|(&i, v)| one(g + i as usize, v.float())),
+                        Target::One(g) => {
+                            if let (0, Some(first)) = (count[g], run.first()) {
+                                shift[g] = first.float();
+                            }
+                            let (d, dd) = moments_of(run, shift[g]);
+                            count[g] += n as u64;
+                            sum[g] += d;
+                            squares[g] += dd;
+                        }
+                        Target::Row(g) => {
+                            let groups = g..g + n;
+                            let (count, shift) = (&mut count[groups.clone()], &mut shift[groups.clone()]);
+                            let sums = sum[groups.clone()].iter_mut().zip(&mut squares[groups]);
+                            for (((count, shift), (sum, squares)), v) in count.iter_mut().zip(shift).zip(sums).zip(run) {
+                                let x = v.float();
+                                *shift = if *count == 0 { x } else { *shift };
+                                let d = x - *shift;
+                                *count += 1;
+                                *sum += d;
+                                *squares += d * d;
+                            }
+                        }
+                        Target::Scatter(g, numbers) => numbers.iter().zip(run).for_each(|(&i, v)| {
+                            let (g, x) = (g + i as usize, v.float());
+                            if count[g] == 0 {
+                                shift[g] = x;
+                            }
+                            let d = x - shift[g];
+                            count[g] += 1;
+                            sum[g] += d;
+                            squares[g] += d * d;
+                        }),
                     }
                 });
             }
@@ -289,9 +309,9 @@ impl Column {
     pub fn into_state(self) -> Result<Vec<ArrayRef>> {
         Ok(match self {
             Column::Sum(sums, counts, true) => {
-                let some = NullBuffer::from_iter(counts.iter().map(|&c| c > 0));
+                let some = where_true(&counts, |&c| c > 0);
                 // DataFusion takes a count that is not NULL for a group that has values.
-                vec![Arc::new(UInt64Array::new(counts.into(), Some(some.clone()))), Arc::new(Float64Array::new(sums.into(), Some(some)))]
+                vec![Arc::new(UInt64Array::new(counts.into(), some.clone())), Arc::new(Float64Array::new(sums.into(), some))]
             }
             Column::Moments { count, shift, sum, squares, .. } => {
                 let mean: Vec<f64> = means(&count, &shift, &sum).collect();
@@ -308,7 +328,7 @@ impl Column {
         Ok(match self {
             Column::Count(counts) => Arc::new(Int64Array::from(counts)),
             Column::SumInt(sums, seen, output) => {
-                let sums = Int64Array::new(sums.into(), Some(NullBuffer::from(seen)));
+                let sums = Int64Array::new(sums.into(), where_true(&seen, |&s| s));
                 match output {
                     // The same bits: both wrap.
                     DataType::UInt64 => Arc::new(sums.unary::<_, datafusion::arrow::datatypes::UInt64Type>(|v| v as u64)),
@@ -316,9 +336,9 @@ impl Column {
                 }
             }
             Column::Sum(sums, counts, average) => {
-                let some = NullBuffer::from_iter(counts.iter().map(|&c| c > 0));
+                let some = where_true(&counts, |&c| c > 0);
                 let values = if average { sums.iter().zip(&counts).map(|(s, &c)| s / c as f64).collect() } else { sums };
-                Arc::new(Float64Array::new(values.into(), Some(some)))
+                Arc::new(Float64Array::new(values.into(), some))
             }
             Column::Extreme(state) => state.into_array(),
             Column::Grouped(mut state) => state.value()?,
@@ -329,10 +349,16 @@ impl Column {
                     if root { variance.sqrt() } else { variance }
                 };
                 let values: Vec<f64> = second_moments(&count, &sum, &squares).zip(&divisors).map(value).collect();
-                Arc::new(Float64Array::new(values.into(), Some(NullBuffer::from_iter(divisors.iter().map(|&d| d > 0)))))
+                Arc::new(Float64Array::new(values.into(), where_true(&divisors, |&d| d > 0)))
             }
         })
     }
+}
+
+/// Validity of groups of which those are valid that hold `is`; `None`: all, which is the rule and costs no bits.
+fn where_true<T>(groups: &[T], is: impl Fn(&T) -> bool) -> Option<NullBuffer> {
+    let all = groups.iter().fold(true, |all, g| all & is(g));
+    (!all).then(|| NullBuffer::new(BooleanBuffer::collect_bool(groups.len(), |i| is(&groups[i]))))
 }
 
 fn means<'a>(count: &'a [u64], shift: &'a [f64], sum: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
@@ -383,7 +409,7 @@ where
     }
 
     fn into_array(self: Box<Self>) -> ArrayRef {
-        Arc::new(PrimitiveArray::<T>::new(self.best.into(), Some(NullBuffer::from(self.seen))))
+        Arc::new(PrimitiveArray::<T>::new(self.best.into(), where_true(&self.seen, |&s| s)))
     }
 }
 
@@ -424,6 +450,19 @@ fn extremes<T: Number>(
             Target::Scatter(g, numbers) => numbers.iter().zip(run).for_each(|(&i, &v)| one(g + i as usize, v)),
         }
     });
+}
+
+/// Sums of the differences from `shift` and of their squares, in lanes as [`sum_of`].
+fn moments_of<T: Number>(run: &[T], shift: f64) -> (f64, f64) {
+    let (mut sums, mut squares) = ([0.0f64; 8], [0.0f64; 8]);
+    for chunk in run.chunks(8) {
+        for ((sum, square), v) in sums.iter_mut().zip(&mut squares).zip(chunk) {
+            let d = v.float() - shift;
+            *sum += d;
+            *square += d * d;
+        }
+    }
+    (sums.iter().sum(), squares.iter().sum())
 }
 
 /// Sum in eight lanes, so that additions do not wait for each other.

@@ -49,7 +49,16 @@ impl Along {
     /// The reduction that the first pass is.
     pub fn reduction(&self) -> Reduction {
         let (groups, aggregates) = (self.groups.clone(), vec![self.aggregate.clone()]);
-        Reduction { groups, joint: None, zonal: None, aggregates, split: Split::Output, schema: Arc::new(Schema::empty()), after: vec![] }
+        Reduction {
+            groups,
+            joint: None,
+            zonal: None,
+            aggregates,
+            split: Split::Output,
+            schema: Arc::new(Schema::empty()),
+            shown: None,
+            after: vec![],
+        }
     }
 
     /// The value of every cell's group over a box of view space, C order.
