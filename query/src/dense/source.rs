@@ -85,14 +85,13 @@ impl Source {
         if values.len() as u64 != cells {
             return internal_err!("a tile of {cells} cells has {} values", values.len());
         }
-        // A slab of the slowest axes that are cut is one stretch of memory.
-        let cut = extent.iter().zip(&self.extent).position(|(want, have)| want != have).unwrap_or(0);
-        let inner_whole = extent.iter().zip(&self.extent).skip(cut + 1).all(|(want, have)| want == have);
-        let outer_single = self.extent[..cut].iter().all(|r| r.end - r.start == 1);
-        let stride: u64 = self.extent[cut + 1..].iter().map(|r| r.end - r.start).product();
-        if inner_whole && outer_single {
-            let from = (extent[cut].start - self.extent[cut].start) * stride;
-            return Ok(values.slice(from as usize, ((extent[cut].end - extent[cut].start) * stride) as usize));
+        let len = |r: &Range<u64>| r.end - r.start;
+        // Single cells of slow axes, a range of one, and all of the faster ones are one stretch of memory.
+        let cut = extent.iter().position(|want| len(want) != 1).unwrap_or(extent.len());
+        if extent.iter().zip(&self.extent).skip(cut + 1).all(|(want, have)| want == have) {
+            let first = extent.iter().zip(&self.extent).fold(0, |at, (want, have)| at * len(have) + (want.start - have.start));
+            let wanted: u64 = extent.iter().map(len).product();
+            return Ok(values.slice(first as usize, wanted as usize));
         }
         let mut numbers = vec![0u32];
         for (want, have) in extent.iter().zip(&self.extent) {

@@ -1,6 +1,7 @@
 //! Drives a leaf: takes tiles from a queue shared by the partitions, fetches ahead asynchronously, computes on CPU threads.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,8 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream};
@@ -25,7 +28,7 @@ use super::reduce::kernel::CellMap;
 use super::reduce::{Accumulators, Block, BlockGrid, JointGroups, Reduction, Split, selected_rows};
 use super::source::{Reading, Source};
 use super::supply::Fetched;
-use super::tiles::TileRef;
+use super::tiles::{TileRef, bands};
 use super::window::Kind;
 use super::window::along::{Along, Tables};
 
@@ -175,11 +178,30 @@ impl Worker {
 
     /// What the program makes of a tile.
     fn cells_of(&self, tile: &TileRef<'_>, fetched: Fetched, tables: &Arc<Tables>) -> Result<Cells> {
-        let read = self.decode(fetched)?;
+        let source = self.source(tile, fetched, tables)?;
         let _timer = self.measures.compute_time.timer();
-        let (view, variables) = (self.plan.view.clone(), self.plan.program.variables());
-        let source = Source::new(view, tables.clone(), &self.reading(tile), &variables, read)?;
         self.plan.program.run(&source, tile.view_extent().ranges())
+    }
+
+    /// What the program computes a tile from.
+    fn source(&self, tile: &TileRef<'_>, fetched: Fetched, tables: &Arc<Tables>) -> Result<Source> {
+        let read = self.decode(fetched)?;
+        let (view, variables) = (self.plan.view.clone(), self.plan.program.variables());
+        Source::new(view, tables.clone(), &self.reading(tile), &variables, read)
+    }
+
+    /// The boxes that a tile is reduced by: bands where anything is computed cell by cell, so that it is still in the cache when
+    /// it is added up. What a window makes is made for the whole tile at once.
+    fn pieces(&self, reduction: &Reduction, tile: &TileRef<'_>) -> Vec<Vec<Range<u64>>> {
+        let extent = tile.view_extent();
+        let program = &self.plan.program;
+        let is_column = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().is_some();
+        let reads_only = program.steps.is_empty() && program.derived.is_empty();
+        let bare = reads_only && reduction.aggregates.iter().all(|a| a.filter.is_none() && a.arguments.iter().all(is_column));
+        match bare || reduction.zonal.is_some() || program.windows().next().is_some() {
+            true => vec![extent.ranges().to_vec()],
+            false => bands(extent.ranges()),
+        }
     }
 
     /// The aggregates along axes that the plan looks up, computed once for all partitions.
@@ -488,20 +510,23 @@ impl Worker {
             Piece::Answered(known) if joint.is_none() => return into.add_known(&reduction.aggregates, &known, &groups()),
             Piece::Untaken | Piece::Answered(_) => return internal_err!("groups of values need values"),
         };
-        let cells = self.cells_of(&tile, fetched, tables)?;
+        let source = self.source(&tile, fetched, tables)?;
         let _timer = self.measures.compute_time.timer();
-        let mut contributions = block.contributions(&reduction.groups, &tile);
-        if let Some(zonal) = &reduction.zonal {
-            let extent = tile.view_extent();
-            return zonal.update(extent.ranges(), &cells, &contributions, block.groups(), &reduction.aggregates, into);
+        let mut joint = joint;
+        for extent in self.pieces(reduction, &tile) {
+            let cells = self.plan.program.run(&source, &extent)?;
+            let mut contributions = block.contributions_of(&reduction.groups, &extent);
+            if let Some(zonal) = &reduction.zonal {
+                zonal.update(&extent, &cells, &contributions, block.groups(), &reduction.aggregates, into)?;
+                continue;
+            }
+            if let Some(joint) = &mut joint {
+                contributions = joint.contributions(&extent, &cells, contributions, block.groups())?;
+                into.resize(block.groups() * joint.len());
+            }
+            into.update(&reduction.aggregates, &cells, &CellMap::new(&contributions))?;
         }
-        if let Some(joint) = joint {
-            let view: Vec<_> = tile.segments.iter().map(|s| s.view.clone()).collect();
-            contributions = joint.contributions(&view, &cells, contributions, block.groups())?;
-            into.resize(block.groups() * joint.len());
-        }
-        let map = CellMap::new(&contributions);
-        into.update(&reduction.aggregates, &cells, &map)
+        Ok(())
     }
 
     fn output(&self, reduction: &Reduction, block: &Block, cells: Cells, rows: usize) -> Result<Vec<RecordBatch>> {

@@ -3,6 +3,7 @@
 //! Tiles are made of whole chunk intervals, so that no chunk is decoded for two tiles; small intervals are joined until a
 //! tile is worth its overhead, counted in the cells of the chunks it touches.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use graticule_storage::array::Extent;
@@ -11,6 +12,9 @@ use crate::view::{AxisView, View};
 
 /// Cells of touched chunks that a tile should have: about 4 MB of single precision.
 const TILE_CELLS: u64 = 1 << 20;
+
+/// Cells of a band: values, their masks and what is computed of them stay in the second-level cache.
+const BAND_CELLS: u64 = 1 << 15;
 
 /// A part of one axis that belongs to a tile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +144,29 @@ impl TileRef<'_> {
     }
 }
 
+/// A box cut into bands of at most [`BAND_CELLS`], each one stretch of its cells in C order, from the first to the last.
+pub(crate) fn bands(extent: &[Range<u64>]) -> Vec<Vec<Range<u64>>> {
+    let len = |r: &Range<u64>| r.end - r.start;
+    // The axes from `whole` on stand in every band with all of their cells.
+    let (mut whole, mut inner) = (extent.len(), 1u64);
+    while let Some(axis) = extent[..whole].last().filter(|r| inner.saturating_mul(len(r)) <= BAND_CELLS) {
+        inner *= len(axis).max(1);
+        whole -= 1;
+    }
+    let mut bands: Vec<Vec<Range<u64>>> = vec![vec![]];
+    for (d, range) in extent.iter().enumerate() {
+        let step = match (d + 1).cmp(&whole) {
+            Ordering::Less => 1,
+            Ordering::Equal => (BAND_CELLS / inner).max(1),
+            Ordering::Greater => len(range).max(1),
+        };
+        let pieces: Vec<Range<u64>> = range.clone().step_by(step as usize).map(|from| from..range.end.min(from + step)).collect();
+        bands =
+            bands.iter().flat_map(|band| pieces.iter().map(move |piece| [band.as_slice(), std::slice::from_ref(piece)].concat())).collect();
+    }
+    bands
+}
+
 /// Cuts an axis's runs at chunk boundaries and gathers what lies in one interval.
 fn segments_of(axis: &AxisView, cuts: &[u64]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
@@ -242,6 +269,27 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
+
+    #[test]
+    fn bands_are_the_box_in_order_and_each_in_one_stretch() {
+        for extent in
+            [vec![3..27, 0..103, 5..211], vec![0..1, 0..512, 0..512], vec![0..2, 0..100_000], vec![4..9], vec![], vec![0..3, 2..2, 0..4]]
+        {
+            let number = |at: &[u64]| extent.iter().zip(at).fold(0, |n, (r, &p): (&Range<u64>, _)| n * (r.end - r.start) + (p - r.start));
+            let mut cells = Vec::new();
+            for band in bands(&extent) {
+                let before = cells.len();
+                let mut places: Vec<Vec<u64>> = vec![vec![]];
+                for r in &band {
+                    places = places.iter().flat_map(|p| r.clone().map(move |i| [p.as_slice(), &[i]].concat())).collect();
+                }
+                cells.extend(places.iter().map(|p| number(p)));
+                assert!((cells.len() - before) as u64 <= BAND_CELLS);
+            }
+            let all: u64 = extent.iter().map(|r| r.end - r.start).product();
+            assert!(cells.into_iter().eq(0..all), "{extent:?}");
+        }
+    }
 
     fn axis(runs: &[Range<u64>]) -> AxisView {
         let n: u64 = runs.iter().map(|r| r.end - r.start).sum();

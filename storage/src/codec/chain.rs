@@ -8,7 +8,9 @@ use crate::Result;
 use crate::array::DataType;
 
 /// Buffers larger than this are not kept for the next chunk.
-const LARGEST_SPARE: usize = 32 << 20;
+const LARGEST_SPARE: usize = 16 << 20;
+/// Buffers that a thread keeps: those between two steps, and those of chunks that were let go.
+const MOST_SPARE: usize = 4;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -32,14 +34,8 @@ impl Held<'_> {
     }
 
     fn give_back(self) {
-        if let Held::Spare(b, _) = self
-            && b.capacity() <= LARGEST_SPARE
-        {
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < 2 {
-                    spare.push(b);
-                }
-            });
+        if let Held::Spare(b, _) = self {
+            keep(b);
         }
     }
 
@@ -51,6 +47,45 @@ impl Held<'_> {
         self.give_back();
         copy
     }
+}
+
+fn keep(b: Vec<u8>) {
+    if b.capacity() > LARGEST_SPARE {
+        return;
+    }
+    // A thread that ends keeps nothing.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push(b);
+        }
+    });
+}
+
+/// See [`super::recycled`].
+pub(super) struct Recycled(pub Vec<u8>);
+
+impl AsRef<[u8]> for Recycled {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Recycled {
+    fn drop(&mut self) {
+        keep(std::mem::take(&mut self.0));
+    }
+}
+
+/// A buffer for a result of `len` bytes, whatever they hold.
+fn result(len: usize) -> Vec<u8> {
+    let mut b = spare(len);
+    b.truncate(len);
+    if cfg!(debug_assertions) {
+        // So that tests see it when a codec does not write all of its result.
+        b.fill(0xA5);
+    }
+    b
 }
 
 /// A buffer of the thread of at least `len` bytes. Where none is large enough, a new one: zeroed memory that is not written to
@@ -404,7 +439,7 @@ fn in_place<'a>(held: Held<'a>, change: impl FnOnce(&mut [u8])) -> Held<'a> {
 }
 
 fn into_new<'a>(held: Held<'a>, length: usize, last: bool, write: impl FnOnce(&[u8], &mut [u8]) -> Result<()>) -> Result<Held<'a>> {
-    let mut b = if last { vec![0; length] } else { spare(length) };
+    let mut b = if last { result(length) } else { spare(length) };
     let written = write(held.bytes(), b.get_mut(..length).unwrap_or_default());
     held.give_back();
     written?;
@@ -429,7 +464,7 @@ fn compressed<'a>(
         let (name, found) = (codec.name(), input.len());
         return Err(damaged(format!("{name}: expected {capacity} bytes, but {found} stored bytes hold at most {most}")));
     }
-    let mut b = if last && expected.is_some() { vec![0; capacity] } else { spare(capacity) };
+    let mut b = if last && expected.is_some() { result(capacity) } else { spare(capacity) };
     let found = decompress(input, b.get_mut(..capacity).unwrap_or_default());
     held.give_back();
     let found = found?;

@@ -2,6 +2,7 @@
 //!
 //! Names follow Zarr v3 where it has one. Codecs are listed in encoding order and undone from the last to the first.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::array::{ByteOrder, DataType};
@@ -316,6 +317,12 @@ impl Codec {
 /// Errors carry what was expected and found; the caller adds object and byte range.
 pub fn decode_chunk(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: usize) -> Result<Vec<u8>> {
     chain::decode(codecs, skip, stored, decoded_len)
+}
+
+/// A decoded chunk to be shared. When its last holder lets it go, its buffer serves the next chunk of that thread: fresh memory
+/// would be zeroed first, which costs as much as a decoding step.
+pub(crate) fn recycled(decoded: Vec<u8>) -> Bytes {
+    Bytes::from_owner(chain::Recycled(decoded))
 }
 
 /// Undoes `codecs` of a chunk of texts of any length, the first of which makes texts ([`Codec::VlenUtf8`], [`Codec::JsonTexts`]);

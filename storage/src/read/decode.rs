@@ -17,7 +17,7 @@ use super::plan::{ColumnPlan, Part};
 use super::summary;
 use crate::array::DataType;
 use crate::catalog::{GranuleId, StatisticsStore};
-use crate::codec::Codec;
+use crate::codec::{Codec, recycled};
 use crate::{Error, Result};
 
 /// Chunks of several interleaved bands, or of records with several members, decoded up to the step that takes one: by granule,
@@ -132,7 +132,7 @@ pub(super) fn cells(part: &Part, bytes: ChunkBytes, cache: Option<&ChunkCache>, 
             }
         }
     };
-    let decoded = Bytes::from(decoded);
+    let decoded = recycled(decoded);
     if let Some(cache) = cache {
         cache.insert(part.key(), &decoded, version);
     }

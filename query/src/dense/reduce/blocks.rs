@@ -40,7 +40,12 @@ impl Block {
 
     /// What each position of a tile along each axis adds to the number of a cell's group within the block.
     pub fn contributions(&self, space: &GroupSpace, tile: &TileRef<'_>) -> Vec<Vec<u32>> {
-        tile.segments.iter().enumerate().map(|(d, segment)| self.contribution(space, d, segment.view.clone())).collect()
+        self.contributions_of(space, tile.view_extent().ranges())
+    }
+
+    /// The same for a box of view space.
+    pub fn contributions_of(&self, space: &GroupSpace, extent: &[Range<u64>]) -> Vec<Vec<u32>> {
+        extent.iter().enumerate().map(|(d, seen)| self.contribution(space, d, seen.clone())).collect()
     }
 
     /// The same for positions `seen` along axis `d`.
