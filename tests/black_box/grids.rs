@@ -1,4 +1,4 @@
-//! Cubes on other grids against what xarray, numpy and scipy make of the same files (`corpus/grids/truth.json`).
+//! Cubes on other grids against what xarray, numpy, scipy and GDAL make of the same files (`corpus/grids/truth.json`).
 
 use graticule_query::{Engine, Form};
 use serde_json::Value;

@@ -15,6 +15,7 @@ use super::relations::{argument, arguments, normalised};
 use super::subset::{SubsetPlanner, at};
 use crate::grids::leaf::Leaf;
 use crate::grids::regrid::{Method, Target};
+use crate::grids::warp::{self, Wanted};
 use crate::grids::{derived, lines, regrid};
 use crate::located::is_located;
 use crate::table::CubeTable;
@@ -69,6 +70,67 @@ impl SubsetPlanner {
             return plan_err!("REGRID wants the axes of its result, as REGRID(era5, lat => axis(-90, 90, 1), lon => axis(0, 359, 1))");
         }
         regrid::plan(&leaf, targets, method, variables.as_deref())
+    }
+
+    /// Plans `warp(relation, crs => 'EPSG:4326', resolution => 0.01, method => 'bilinear', bounds => [west, south, east, north])`.
+    pub(super) fn warp(&self, plan: LogicalPlan, args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+        let (leaf, variables) = leaf_of(&plan, "WARP")?;
+        let (mut crs, mut resolution, mut method, mut bounds) = (None, None, Method::Bilinear, None);
+        for arg in args {
+            let (name, value) = named(arg)?;
+            let mut take = || -> Result<()> {
+                match name.as_str() {
+                    "crs" => crs = Some(self.constant(value, context)?.map_or("EPSG:4326".to_string(), |v| v.to_string())),
+                    "resolution" => resolution = Some(self.number("resolution", value, context)?),
+                    "method" => {
+                        let text = self.constant(value, context)?.map(|v| v.to_string());
+                        method = method_of(text.as_deref())?;
+                        if matches!(method, Method::Average | Method::Conservative) {
+                            return plan_err!(
+                                "WARP has the methods nearest, bilinear and cubic; for a coarser result average first, as in \
+                                 SELECT avg(v) FROM cube GROUP BY coarsen(y, 4), coarsen(x, 4), or REGRID what WARP gives with method => '{}'",
+                                method.name()
+                            );
+                        }
+                    }
+                    "bounds" => bounds = Some(self.bounds(value, context)?),
+                    other => {
+                        let known = ["crs", "resolution", "method", "bounds"];
+                        let hint = did_you_mean(other, known.into_iter());
+                        return plan_err!("WARP has no {other}{hint}; it takes: {}", known.join(", "));
+                    }
+                }
+                Ok(())
+            };
+            take().map_err(|e| at(e, value.span()))?;
+        }
+        let (Some(crs), Some(resolution)) = (crs, resolution) else {
+            return plan_err!(
+                "WARP wants a CRS and the side of a cell in its units, as WARP(s2, crs => 'EPSG:4326', resolution => 0.0001)"
+            );
+        };
+        warp::plan(&leaf, &Wanted { crs, resolution, method, bounds }, variables.as_deref())
+    }
+
+    /// A constant number; 1 for a parameter that has no value yet.
+    fn number(&self, what: &str, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<f64> {
+        match self.constant(value, context)?.map(|v| (v.cast_to(&DataType::Float64), v)) {
+            None => Ok(1.0),
+            Some((Ok(ScalarValue::Float64(Some(n))), v)) if v.data_type().is_numeric() => Ok(n),
+            Some((_, v)) => plan_err!("{what}: a number is expected, not {v}"),
+        }
+    }
+
+    fn bounds(&self, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<[f64; 4]> {
+        let parts: &[SqlExpr] = match value {
+            SqlExpr::Array(array) => &array.elem,
+            _ => &[],
+        };
+        let numbers = parts.iter().map(|part| self.number("bounds", part, context)).collect::<Result<Vec<f64>>>()?;
+        match <[f64; 4]>::try_from(numbers) {
+            Ok(bounds) => Ok(bounds),
+            Err(_) => plan_err!("bounds are [west, south, east, north] in units of the target's CRS, not {value}"),
+        }
     }
 
     fn target(

@@ -2,9 +2,10 @@
 //!
 //! * `lines`: axes as `axis(from, to, step)` describes them.
 //! * `derived`: a cube of our own making as a table; `leaf`: what it is made of.
-//! * `regrid`: other coordinates along some axes.
+//! * `regrid`: other coordinates along some axes; `warp`: another reference system.
 
 pub(crate) mod derived;
 pub(crate) mod leaf;
 pub(crate) mod lines;
 pub(crate) mod regrid;
+pub(crate) mod warp;

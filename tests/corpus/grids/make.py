@@ -1,14 +1,17 @@
-"""Truth for REGRID: truth.json, from the files of ../cubes.
+"""Truth for REGRID and WARP: truth.json, from the files of ../cubes and those made here.
 
 xarray.interp is the truth for linear and nearest, scipy for cubic convolution (weights of Keys with a = -0.5 as a correlation),
-numpy's matrices of overlap for means.  Run: python make.py
+numpy's matrices of overlap for means, rasterio for WARP.  Run: python make.py
 """
 import glob
 import json
 import os
 
 import numpy as np
+import rasterio
 import xarray as xr
+from rasterio.transform import from_origin
+from rasterio.warp import Resampling, reproject
 from scipy.ndimage import correlate1d
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -109,6 +112,52 @@ areas = np.diff(np.sin(np.radians(source_lat)))
 case("one cell for the globe", f"SELECT t2m FROM REGRID(weather[{T}], latitude => axis(0, 0, 180), longitude => axis(180, 180, 360), method => 'conservative')",
      mean("tyx,y->t", first.t2m.values[:, ::-1], areas), order="ORDER BY time")
 
-truth = {"cubes": {"weather": {"files": "cubes/weather_*.nc"}}, "cases": cases}
+# WARP, against GDAL's exact transformer. The fields are smooth, so that a twentieth of a cell moves them little.
+def field(rows, columns):
+    y, x = np.mgrid[:rows, :columns]
+    return 2000 + 3 * y - 5 * x + 60 * np.sin(x / 9) * np.cos(y / 7)
+
+
+def tiff(name, data, crs, transform, nodata=None):
+    with rasterio.open(os.path.join(HERE, name), "w", driver="GTiff", height=data.shape[0], width=data.shape[1], count=1, dtype=data.dtype,
+                       crs=crs, transform=transform, nodata=nodata, compress="deflate", tiled=True, blockxsize=32, blockysize=32) as t:
+        t.write(data, 1)
+    return name
+
+
+def warped(name, crs, bounds, side, method):
+    w, s, e, n = bounds
+    rows, columns = int(np.ceil((n - s) / side - 1e-6)), int(np.ceil((e - w) / side - 1e-6))
+    out = np.full((rows, columns), np.nan, "f8")
+    with rasterio.open(os.path.join(HERE, name)) as t:
+        data = t.read(1).astype("f8")
+        data[data == (t.nodata if t.nodata is not None else -1e30)] = np.nan
+        reproject(data, out, src_transform=t.transform, src_crs=t.crs, dst_transform=from_origin(w, n, side, side), dst_crs=crs,
+                  resampling=Resampling[method], src_nodata=np.nan, dst_nodata=np.nan, tolerance=0)
+    return out
+
+
+def warp_case(label, cube, name, crs, side, method, bounds, **more):
+    values = warped(name, crs, bounds, side, method)
+    sql = f"SELECT {more.pop('band', 'band_1')} AS v FROM WARP({cube}, crs => '{crs}', resolution => {side}, method => '{method}', bounds => [{', '.join(map(str, bounds))}])"
+    case(label, sql, values, order="ORDER BY y DESC, x", **more)
+
+
+holes = field(70, 60).round()
+holes[20:24, 30:41] = 0
+holes[50, 10] = 0
+utm = tiff("utm.tif", holes.astype("u2"), "EPSG:32632", from_origin(600_000, 5_400_000, 100, 100), 0)
+north = tiff("north.tif", field(60, 60).astype("f4"), "EPSG:3413", from_origin(-1_500_000, 1_500_000, 50_000, 50_000))
+globe = tiff("globe.tif", field(36, 72).astype("f4"), "EPSG:4326", from_origin(-180, 90, 5, 5))
+box = (10.35, 48.68, 10.47, 48.76)
+for method, tolerance in [("nearest", 1e-9), ("bilinear", 2e-4), ("cubic", 2e-4)]:
+    warp_case(f"UTM to degrees, {method}", "utm", utm, "EPSG:4326", 0.002, method, box, tolerance=tolerance, may_differ=4)
+warp_case("UTM to LAEA, bilinear", "utm", utm, "EPSG:3035", 150, "bilinear", (4345000, 2844000, 4352000, 2851000), tolerance=2e-4, may_differ=4)
+warp_case("degrees to web Mercator, bilinear", "globe", globe, "EPSG:3857", 1000000, "bilinear", (-15000000, -15000000, 15000000, 15000000), tolerance=2e-4)
+warp_case("polar to degrees, bilinear", "north", north, "EPSG:4326", 5, "bilinear", (-80, 60, -20, 90), tolerance=2e-3, may_differ=2)
+warp_case("around the pole, cubic", "globe", globe, "EPSG:3413", 400000, "cubic", (-4000000, -4000000, 4000000, 4000000), tolerance=2e-3, may_differ=24)
+
+cubes = {"weather": {"files": "cubes/weather_*.nc"}, **{name: {"files": f"grids/{name}.tif"} for name in ("utm", "north", "globe")}}
+truth = {"cubes": cubes, "cases": cases}
 json.dump(truth, open(os.path.join(HERE, "truth.json"), "w"), separators=(",", ":"))
 print(len(cases), "cases,", os.path.getsize(os.path.join(HERE, "truth.json")), "bytes")

@@ -20,10 +20,11 @@ use graticule_storage::array::{Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{Cube, CubeVariable};
 use graticule_storage::read::{Estimate, Reader, Tile, TileMetrics, TileRequest};
 
+pub(crate) use self::apply::Real;
 use self::apply::{Made, Pass, regrid};
 use self::line::{Kind, Line};
 use self::weights::AxisWeights;
-pub(crate) use self::weights::Method;
+pub(crate) use self::weights::{Method, keys};
 use super::derived;
 use super::leaf::{Leaf, numbers};
 use crate::dense::supply::{Fetched, Supply};

@@ -142,7 +142,7 @@ fn cubic(line: &Line, x: f64) -> Option<(i64, Vec<f64>)> {
 }
 
 /// The weights of the four cells around a coordinate that lies `t` of the way from the second to the third.
-fn keys(t: f64) -> [f64; 4] {
+pub(crate) fn keys(t: f64) -> [f64; 4] {
     const A: f64 = -0.5;
     let near = |d: f64| ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;
