@@ -103,6 +103,7 @@ DRAWN = {
     "09-coarse": maps(**LAND),
     "10-distribution": bars,
     "11-regrid": maps(**WARM, vmin=-40, vmax=40),
+    "12-warp": maps(**WARM),
 }
 
 if __name__ == "__main__":

@@ -158,6 +158,12 @@ impl<'a> Weaver<'a> {
         self.put("subset(", start, start);
     }
 
+    /// Replaces `) USING OVERVIEWS` by one more argument; the parenthesis stands at `close`, the words from `start` to `end`.
+    pub(crate) fn overviews(&mut self, close: usize, start: usize, end: usize) {
+        self.copy_to(close);
+        self.put(", overviews => true)", start, end);
+    }
+
     /// Gives a relation that ends before `end` an alias.
     pub(crate) fn alias(&mut self, name: &str, end: usize) {
         self.copy_to(end);

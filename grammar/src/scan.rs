@@ -72,6 +72,8 @@ struct Scan<'a> {
     brackets: Vec<usize>,
     /// Closing parentheses of grids without alias, and the names that these get.
     unnamed: Vec<(usize, &'a str)>,
+    /// The parentheses that close a grid which `USING OVERVIEWS` stands behind.
+    overviews: Vec<usize>,
 }
 
 /// Replaces the array constructs in the tokens of `range`; the SQL is the text from byte `from` up to byte `to`.
@@ -87,6 +89,7 @@ pub(crate) fn desugar(tokens: &Tokens<'_>, range: Range<usize>, from: usize, to:
         weaver: Weaver::new(tokens.text, from, to),
         brackets: Vec::new(),
         unnamed: Vec::new(),
+        overviews: Vec::new(),
     };
     while at < scan.range.end {
         at = scan.step(at)?;
@@ -119,7 +122,7 @@ impl Scan<'_> {
                 if let Some(frame) = self.outer.pop() {
                     self.frame = frame;
                 }
-                self.named_grid(at);
+                return Ok(self.grid_closed(at));
             }
             Some(Kind::Mark(',')) if self.frame.grid => self.frame.clause = Clause::Expression,
             Some(Kind::Mark(',')) if matches!(self.frame.clause, Clause::From(_) | Clause::On) => {

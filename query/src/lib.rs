@@ -4,6 +4,7 @@
 //!   `session.rs` and nowhere else.
 //! * `bind` resolves subsets, `DIMS` and the cube statements against the catalog.
 //! * `table` shows a cube to DataFusion; `dense` is the leaf that executes tile by tile; `optimizer` moves work into it.
+//! * `crs`: coordinate reference systems, for geometries and for `WARP`.
 //! * `geometry`: tables of geometries, and which cells of a cube they cover.
 //! * `grids` holds cubes that are derived from cubes, and grids without cubes.
 //! * `result` gives answers their form: rows, or arrays.
@@ -12,6 +13,7 @@
 
 mod bind;
 mod catalog;
+mod crs;
 mod dense;
 mod error;
 mod explain;

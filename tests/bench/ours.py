@@ -114,6 +114,13 @@ class Arrays(Rows):
     def W10a(self):
         return self.array("SELECT avg(b08) AS v FROM s2[time(INDEX 0)] GROUP BY coarsen(y, 4), coarsen(x, 4)", "v").astype(np.float32)
 
+    def W10b(self):
+        transform, height, width = self.c.warp_grid()
+        west, north, side = transform.c, transform.f, transform.a
+        bounds = f"[{west!r}, {north - height * side!r}, {west + width * side!r}, {north!r}]"
+        warped = f"WARP(s2[time(INDEX 0)], crs => 'EPSG:4326', resolution => {side!r}, method => 'bilinear', bounds => {bounds})"
+        return self.array(f"SELECT b08 AS v FROM {warped}", "v").astype(np.float32, copy=False)
+
     def W11(self):
         return self.array("SELECT avg(b08) AROUND (y(-1:1), x(-1:1)) AS v FROM s2[time(INDEX 0)]", "v").astype(np.float32)
 

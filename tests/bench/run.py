@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORKLOADS = "W1,W2,W3,W4,W5,W6,W7,W8,W9,W9b,W10a,W11,W12,W13,W13w,W14,W15,W16"
+WORKLOADS = "W1,W2,W3,W4,W5,W6,W7,W8,W9,W9b,W10a,W10b,W11,W12,W13,W13w,W14,W15,W16"
 #: xarray + dask (threads, flox, numbagg) on NetCDF, tensorstore on Zarr, rasterio and numpy by hand on GeoTIFF.
 PEERS = {"xarray_nc": "xarray + dask", "tensorstore": "tensorstore", "rasterio": "rasterio"}
 PACKAGES = ["imagecodecs", "tensorstore", "tifffile", "xarray", "dask[complete]", "netCDF4", "h5py", "h5netcdf", "zarr", "numbagg", "flox", "bottleneck", "scipy", "rasterio", "geopandas", "pyarrow", "psutil"]

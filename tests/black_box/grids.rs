@@ -52,6 +52,11 @@ async fn other_grids_hold_what_others_compute() {
             let (bad, first) = differing(&got, case);
             let most = case["may_differ"].as_u64().unwrap_or(0) as usize;
             assert!(bad <= most, "{name}, dense={dense}: {bad} of {} values differ, {first}", got.len());
+            if let Some(told) = case["explains"].as_str() {
+                let plan = ask(&engine, &format!("EXPLAIN {sql}"), Form::Rows).await.unwrap();
+                let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+                assert!(plan.contains(told), "{name}: EXPLAIN lacks {told}: {plan}");
+            }
             let array = ask(&engine, sql, Form::Array).await.unwrap_or_else(|e| panic!("{name} as an array: {e}"));
             assert!(sorted(cells(&array)) == sorted(got), "{name}: an array of other values than the rows, dense={dense}");
         }

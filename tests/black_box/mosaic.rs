@@ -68,7 +68,7 @@ async fn mosaics_are_those_of_xarray_and_rasterio() {
 async fn files_that_do_not_fit_are_refused_by_name() {
     let (engine, folder) = (empty(1 << 30).await, corpus());
     for (files, says) in [
-        (&["raster_00.tif", "zone_33.tif"][..], &["zone_33.tif", "crs", "EPSG:32632", "EPSG:32633"][..]),
+        (&["raster_00.tif", "zone_33.tif"][..], &["zone_33.tif", "crs", "EPSG:32632", "EPSG:32633", "a cube for each", "WARP"][..]),
         (&["raster_00.tif", "shifted.tif"], &["shifted.tif", "axis x", "coordinate 0", "0.333 of a cell"]),
         (&["over_0.tif", "over_1.tif"], &["over_1.tif", "over_0.tif", "OVERLAP NEWEST"]),
         (&["tile_0_00.nc", "raster_00.tif", "tile_9.nc"], &["tile_9.nc", "no such file"]),

@@ -1,5 +1,5 @@
 //! Relations that are grids: `REGRID(era5, lat => axis(-90, 90, 1))`, `WARP(...)`, `GRID(...)`. They are plain calls already;
-//! what is left to do are the relation inside, a subset behind, and the alias that a relation in FROM goes by.
+//! what is left to do are the relation inside, `USING OVERVIEWS` and a subset behind, and the alias that a relation in FROM goes by.
 
 use super::{Clause, Place, Scan};
 use crate::error::GrammarError;
@@ -11,11 +11,17 @@ impl<'a> Scan<'a> {
     /// Handles the name of a call that is a grid. Of REGRID and WARP the first argument is a relation as in FROM.
     pub(super) fn grid(&mut self, at: usize) -> usize {
         let close = self.tokens.partner(at + 1);
-        let subset = close + 1 < self.range.end && self.tokens.is_mark(close + 1, '[');
+        let overviews = self.tokens.is_word(close + 1, "USING") && self.tokens.is_word(close + 2, "OVERVIEWS");
+        let overviews = overviews && close + 2 < self.range.end && !self.tokens.is_word(at, "GRID");
+        let last = if overviews { close + 2 } else { close };
+        if overviews {
+            self.overviews.push(close);
+        }
+        let subset = last + 1 < self.range.end && self.tokens.is_mark(last + 1, '[');
         if subset {
             self.weaver.open_subset(self.tokens.start(at));
-            self.brackets.push(close + 1);
-        } else if !self.frame.grid && self.alias_behind(close) == close {
+            self.brackets.push(last + 1);
+        } else if !self.frame.grid && self.alias_behind(last) == last {
             self.unnamed.push((close, self.name_of_grid(at)));
         }
         self.frame.clause = Clause::From(Place::Relation);
@@ -38,12 +44,19 @@ impl<'a> Scan<'a> {
         self.tokens.str(at)
     }
 
-    /// Handles the closing parenthesis of a call: a grid without alias gets one.
-    pub(super) fn named_grid(&mut self, at: usize) {
+    /// Handles the closing parenthesis of a call: `USING OVERVIEWS` behind it becomes an argument, and a grid without alias gets one.
+    /// Gives the token behind all of it.
+    pub(super) fn grid_closed(&mut self, at: usize) -> usize {
+        let overviews = self.overviews.pop_if(|close| *close == at).is_some();
+        let last = if overviews { at + 2 } else { at };
+        let end = self.tokens.get(last).map_or(self.tokens.text.len(), |token| token.span.end);
+        if overviews {
+            self.weaver.overviews(self.tokens.start(at), self.tokens.start(at + 1), end);
+        }
         if let Some((_, name)) = self.unnamed.pop_if(|(close, _)| *close == at) {
-            let end = self.tokens.get(at).map_or(self.tokens.text.len(), |token| token.span.end);
             self.weaver.alias(name, end);
         }
+        last + 1
     }
 
     /// Replaces the subset behind a grid, whose bracket opens at `at`.
@@ -55,7 +68,8 @@ impl<'a> Scan<'a> {
         if self.tokens.is_mark(close + 1, '[') {
             return Err(self.tokens.error(close + 1, "all axes of a subset stand in one pair of brackets"));
         }
-        let opening = self.before(at).and_then(|close| self.opening_of(close));
+        let before = self.before(at).map(|last| if self.tokens.is_word(last, "OVERVIEWS") { last.saturating_sub(2) } else { last });
+        let opening = before.and_then(|close| self.opening_of(close));
         let name = opening.and_then(|open| self.before(open)).map_or("grid", |name| self.name_of_grid(name));
         let alias = (!self.frame.grid).then_some(name);
         self.weaver.selection(&subset, alias, part.start, end_of(close));

@@ -7,16 +7,18 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor};
+use datafusion::sql::sqlparser::tokenizer::Span;
 use graticule_storage::array::Axis;
 
 use super::names::did_you_mean;
 use super::origin::axis_of;
 use super::relations::{argument, arguments, normalised};
 use super::subset::{SubsetPlanner, at};
+use crate::crs::Crs;
 use crate::grids::leaf::Leaf;
 use crate::grids::regrid::{Method, Target};
 use crate::grids::warp::{self, Wanted};
-use crate::grids::{derived, lines, regrid};
+use crate::grids::{derived, lines, overviews, regrid};
 use crate::located::is_located;
 use crate::table::CubeTable;
 
@@ -51,11 +53,19 @@ impl SubsetPlanner {
     ) -> Result<LogicalPlan> {
         let (leaf, variables) = leaf_of(&plan, "REGRID")?;
         let (mut method, mut targets): (_, Vec<Target>) = (Method::Bilinear, Vec::new());
+        let mut overviews = None;
         for arg in args {
             let (name, value) = named(arg)?;
             if name == "method" && leaf.view.cube.grid.position("method").is_none() {
                 let text = self.constant(value, context)?.map(|v| v.to_string());
                 method = method_of(text.as_deref()).map_err(|e| at(e, value.span()))?;
+                continue;
+            }
+            if name == "overviews" && leaf.view.cube.grid.position("overviews").is_none() {
+                match self.constant(value, context)? {
+                    Some(ScalarValue::Boolean(Some(wanted))) => overviews = Some(value.span()).filter(|_| wanted),
+                    other => return plan_err!("overviews: true or false is expected, not {}", other.unwrap_or(ScalarValue::Null)),
+                }
                 continue;
             }
             let target = self.target(&leaf, &name, value, factor, context).and_then(|target| {
@@ -69,32 +79,51 @@ impl SubsetPlanner {
         if targets.is_empty() {
             return plan_err!("REGRID wants the axes of its result, as REGRID(era5, lat => axis(-90, 90, 1), lon => axis(0, 359, 1))");
         }
-        regrid::plan(&leaf, targets, method, variables.as_deref())
+        match overviews {
+            Some(place) => {
+                let (leaf, note) = overviews::coarser(self.cubes.catalog(), leaf, &targets).map_err(|e| at(e, place))?;
+                regrid::plan(&leaf, targets, method, variables.as_deref(), &note)
+            }
+            None => regrid::plan(&leaf, targets, method, variables.as_deref(), ""),
+        }
     }
 
     /// Plans `warp(relation, crs => 'EPSG:4326', resolution => 0.01, method => 'bilinear', bounds => [west, south, east, north])`.
-    pub(super) fn warp(&self, plan: LogicalPlan, args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-        let (leaf, variables) = leaf_of(&plan, "WARP")?;
+    pub(super) fn warp(
+        &self,
+        plan: LogicalPlan,
+        source: Span,
+        args: &[FunctionArg],
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let (leaf, variables) = leaf_of(&plan, "WARP").map_err(|e| at(e, source))?;
         let (mut crs, mut resolution, mut method, mut bounds) = (None, None, Method::Bilinear, None);
         for arg in args {
             let (name, value) = named(arg)?;
             let mut take = || -> Result<()> {
                 match name.as_str() {
-                    "crs" => crs = Some(self.constant(value, context)?.map_or("EPSG:4326".to_string(), |v| v.to_string())),
-                    "resolution" => resolution = Some(self.number("resolution", value, context)?),
+                    "crs" => {
+                        let text = self.constant(value, context)?.map_or("EPSG:4326".to_string(), |v| v.to_string());
+                        crs = Some((Crs::read(&text).map_err(DataFusionError::Plan)?, text));
+                    }
+                    "resolution" => match self.number("resolution", value, context)? {
+                        side if side.is_finite() && side > 0.0 => resolution = Some(side),
+                        side => {
+                            return plan_err!("the resolution of WARP is {side}; give the side of a cell in units of the target, above 0");
+                        }
+                    },
                     "method" => {
                         let text = self.constant(value, context)?.map(|v| v.to_string());
                         method = method_of(text.as_deref())?;
-                        if matches!(method, Method::Average | Method::Conservative) {
-                            return plan_err!(
-                                "WARP has the methods nearest, bilinear and cubic; for a coarser result average first, as in \
-                                 SELECT avg(v) FROM cube GROUP BY coarsen(y, 4), coarsen(x, 4), or REGRID what WARP gives with method => '{}'",
-                                method.name()
-                            );
+                        if method == Method::Conservative {
+                            return plan_err!("WARP has the methods nearest, bilinear, cubic and average; areas on a sphere are REGRID's");
                         }
                     }
                     "bounds" => bounds = Some(self.bounds(value, context)?),
                     other => {
+                        if other == "overviews" {
+                            return plan_err!("USING OVERVIEWS belongs to REGRID; WARP reads the cells themselves");
+                        }
                         let known = ["crs", "resolution", "method", "bounds"];
                         let hint = did_you_mean(other, known.into_iter());
                         return plan_err!("WARP has no {other}{hint}; it takes: {}", known.join(", "));
@@ -104,12 +133,12 @@ impl SubsetPlanner {
             };
             take().map_err(|e| at(e, value.span()))?;
         }
-        let (Some(crs), Some(resolution)) = (crs, resolution) else {
-            return plan_err!(
-                "WARP wants a CRS and the side of a cell in its units, as WARP(s2, crs => 'EPSG:4326', resolution => 0.0001)"
-            );
+        let (Some((crs, text)), Some(resolution)) = (crs, resolution) else {
+            let lacking: Result<LogicalPlan> =
+                plan_err!("WARP wants a CRS and the side of a cell in its units, as WARP(s2, crs => 'EPSG:4326', resolution => 0.0001)");
+            return lacking.map_err(|e| at(e, source));
         };
-        warp::plan(&leaf, &Wanted { crs, resolution, method, bounds }, variables.as_deref())
+        warp::plan(&leaf, &Wanted { crs, text, resolution, method, bounds }, variables.as_deref()).map_err(|e| at(e, source))
     }
 
     /// A constant number; 1 for a parameter that has no value yet.
@@ -128,7 +157,10 @@ impl SubsetPlanner {
         };
         let numbers = parts.iter().map(|part| self.number("bounds", part, context)).collect::<Result<Vec<f64>>>()?;
         match <[f64; 4]>::try_from(numbers) {
-            Ok(bounds) => Ok(bounds),
+            Ok([w, s, e, n]) if w < e && s < n && [w, s, e, n].iter().all(|b| b.is_finite()) => Ok([w, s, e, n]),
+            Ok(bounds) => plan_err!(
+                "bounds are [west, south, east, north], each pair rising, not {bounds:?}; across the antimeridian longitudes go on, as [170, -20, 190, 20]"
+            ),
             Err(_) => plan_err!("bounds are [west, south, east, north] in units of the target's CRS, not {value}"),
         }
     }

@@ -108,7 +108,7 @@ impl SubsetPlanner {
         let mut plan = self.operand(first, factor, context)?;
         match function {
             TableCall::Regrid => return self.regrid(plan, rest, factor, context),
-            TableCall::Warp => return self.warp(plan, rest, context),
+            TableCall::Warp => return self.warp(plan, first.span(), rest, context),
             TableCall::Subset | TableCall::Grid | TableCall::Sample => {}
         }
         for spec in rest {

@@ -7,12 +7,13 @@ use datafusion::common::plan_err;
 use datafusion::error::Result;
 
 use super::coverage::touched;
-use super::crs::{self, Reproject};
 use super::grid::{CellGrid, is_geographic};
 use super::rasterise::covered;
+use super::reproject::Reproject;
 use super::runs::CellRun;
 use super::shape::Shape;
 use super::{wkb, wkt};
+use crate::crs::{Crs, short};
 use crate::view::View;
 
 /// Runs that are kept for the next batch of rows: about 100 MB.
@@ -100,13 +101,13 @@ impl Bound {
         let cube = &view.cube;
         let geographic = is_geographic(&cube.grid.axes[x]) && is_geographic(&cube.grid.axes[y]);
         // Degrees of a system that nobody can read are degrees still.
-        let to = cube.grid.crs.as_deref().filter(|crs| !geographic || crs::check(crs).is_ok()).or(geographic.then_some("EPSG:4326"));
+        let to = cube.grid.crs.as_deref().filter(|crs| !geographic || Crs::read(crs).is_ok()).or(geographic.then_some("EPSG:4326"));
         let reproject = match (from, to) {
             (Some(from), Some(to)) => Reproject::new(from, to)?.map(Arc::new),
             (Some(from), None) => {
                 return plan_err!(
                     "geometries in {} cannot be put on cube {}, whose coordinate reference system is not known: CREATE OR REPLACE CUBE ... CRS 'EPSG:...' tells it",
-                    crs::short(from),
+                    short(from),
                     cube.name
                 );
             }
@@ -114,7 +115,7 @@ impl Bound {
                 return plan_err!(
                     "the geometry's coordinate reference system is not known, and cube {} is in {}: name it, as in ST_GeomFromText('...', 'EPSG:4326')",
                     cube.name,
-                    crs::short(to)
+                    short(to)
                 );
             }
             (None, _) => None,

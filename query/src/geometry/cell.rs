@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue, plan_err};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
@@ -18,10 +18,11 @@ use super::bound::{Bound, Rule};
 use super::functions::{CELL, CellFunction, constant};
 use super::grid::horizontal;
 use super::tables::crs_of;
-use super::{crs, wkt};
+use super::wkt;
 use crate::bind::names::did_you_mean;
 use crate::bind::origin::axis_of;
 use crate::bind::relations::normalised;
+use crate::crs::Crs;
 use crate::located::is_located;
 use crate::view::View;
 
@@ -163,7 +164,7 @@ pub(crate) fn geometry_crs(geometry: &Expr, schema: &DFSchema) -> Result<Option<
     let (_, field) = geometry.to_field(schema)?;
     let found = crs_of(&field);
     if let Some(found) = &found {
-        crs::check(found)?;
+        Crs::read(found).map_err(DataFusionError::Plan)?;
     }
     Ok(found)
 }

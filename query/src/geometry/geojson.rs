@@ -11,10 +11,10 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Map, Value};
 
-use super::crs;
 use super::shape::{Line, Point, Shape};
 use super::tables::{GEOM, geometry_field, with_crs};
 use super::wkb;
+use crate::crs::epsg;
 
 /// Geometries of collections inside collections at most.
 const DEPTH: usize = 16;
@@ -96,7 +96,7 @@ fn system(document: &Value) -> Result<String, String> {
         None | Some(Value::Null) => return Ok("EPSG:4326".into()),
         Some(crs) => crs.get("properties").and_then(|p| p.get("name")).and_then(Value::as_str),
     };
-    match named.and_then(crs::epsg) {
+    match named.and_then(epsg) {
         Some(code) => Ok(format!("EPSG:{code}")),
         None => Err(format!("the member crs names no EPSG code: {}", shown(document.get("crs")))),
     }

@@ -1,6 +1,7 @@
 //! Geometry: tables of geometries, and what they have to do with the cells of cubes.
 //!
-//! * `tables`: GeoJSON (`geojson`) and GeoParquet (`geoparquet`) files as tables; `wkb`, `wkt`, `crs`: what geometries are written in.
+//! * `tables`: GeoJSON (`geojson`) and GeoParquet (`geoparquet`) files as tables; `wkb`, `wkt`: what geometries are written in.
+//! * `reproject`: geometries into the system of a cube.
 //! * `cell`: what `CELL(c)` means; `grid`: the cells; `bound`: geometries on their way to cells; `functions`: the functions of both.
 //! * `rasterise` and `coverage`: from a shape to `runs` of cells, by centres and by exact fractions.
 //! * `sample`, `sample_exec`: a cube at points.
@@ -9,13 +10,13 @@
 pub(crate) mod bound;
 pub(crate) mod cell;
 pub(crate) mod coverage;
-pub(crate) mod crs;
 pub(crate) mod functions;
 mod geojson;
 mod geoparquet;
 pub(crate) mod grid;
 pub(crate) mod join;
 pub(crate) mod rasterise;
+mod reproject;
 pub(crate) mod runs;
 pub(crate) mod sample;
 mod sample_exec;

@@ -18,7 +18,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use graticule_storage::catalog::Catalog;
 use serde_json::Value;
 
-use super::{crs, geojson, geoparquet};
+use super::{geojson, geoparquet};
+use crate::crs::Crs;
 use crate::table::of_rows;
 
 /// The column of geometries.
@@ -142,7 +143,7 @@ impl TableProviderFactory for GeometryTables {
         let batches = done.map_err(|why| external(graticule_storage::Error::data(place, why)))?;
         let schema = batches.first().map(RecordBatch::schema).ok_or_else(|| DataFusionError::Internal("a table without a batch".into()))?;
         if let Some(system) = schema.field_with_name(GEOM).ok().and_then(crs_of) {
-            crs::check(&system)?;
+            Crs::read(&system).map_err(DataFusionError::Plan)?;
         }
         held.try_resize(batches.iter().map(RecordBatch::get_array_memory_size).sum())?;
         let count = batches.iter().map(RecordBatch::num_rows).sum();

@@ -10,6 +10,7 @@ mod cube;
 mod definitions;
 mod filename;
 mod index;
+mod overviews;
 mod pages;
 mod records;
 mod recover;

@@ -43,8 +43,17 @@ pub(crate) struct Target {
     pub step: Option<f64>,
 }
 
-/// The cube on the target's axes. Errors are sentences for the user.
-pub(crate) fn plan(leaf: &Leaf, targets: Vec<Target>, method: Method, variables: Option<&[String]>) -> Result<LogicalPlan> {
+impl Target {
+    /// The shortest distance of its coordinates.
+    pub fn cell(&self) -> f64 {
+        let values = self.axis.coordinates.to_f64().unwrap_or_default();
+        let steps = values.windows(2).map(|w| (w[1] - w[0]).abs()).min_by(f64::total_cmp);
+        steps.or(self.step.map(f64::abs)).unwrap_or(0.0)
+    }
+}
+
+/// The cube on the target's axes; `more` is what EXPLAIN says beside. Errors are sentences for the user.
+pub(crate) fn plan(leaf: &Leaf, targets: Vec<Target>, method: Method, variables: Option<&[String]>, more: &str) -> Result<LogicalPlan> {
     let (source, mut view) = (&leaf.view.cube, leaf.view.as_ref().clone());
     let mut axes: Vec<Axis> = (0..source.grid.axes.len()).map(|a| leaf.axis(a)).collect();
     let mut weights: Vec<Option<AxisWeights>> = axes.iter().map(|_| None).collect();
@@ -74,7 +83,7 @@ pub(crate) fn plan(leaf: &Leaf, targets: Vec<Target>, method: Method, variables:
         let all: Vec<u64> = (0..view.axes[axis].len()).collect();
         view = view.select(axis, &all, None, true)?;
     }
-    let note = format!(", regrid={} [{}]", method.name(), notes.join(", "));
+    let note = format!(", regrid={} [{}]{more}", method.name(), notes.join(", "));
     derived::scan(view, Arc::new(Regrid { leaf, method, weights: weights.into(), numbers: numbers.into(), note }))
 }
 

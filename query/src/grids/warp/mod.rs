@@ -1,7 +1,7 @@
 //! `WARP`: a cube in another reference system. For a box of the target a `lattice` tells where its cells lie on the `ground` of
-//! the source, that box of the source is read, and values are taken between its cells (`sample`).
+//! the source, that box of the source is read, and values are taken between its cells (`sample`) or averaged (`average`).
 
-mod crs;
+mod average;
 mod ground;
 mod lattice;
 mod sample;
@@ -21,13 +21,14 @@ use graticule_storage::array::{Attributes, Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{Cube, CubeVariable};
 use graticule_storage::read::{Estimate, Reader, Tile, TileMetrics, TileRequest};
 
-use self::crs::Crs;
+use self::average::Covers;
 use self::ground::Ground;
 use self::lattice::{Lattice, Place};
 use self::sample::{Frame, Planes, nearest, sample};
-use super::derived;
 use super::leaf::Leaf;
 use super::regrid::{Method, Real};
+use super::{derived, lines};
+use crate::crs::Crs;
 use crate::dense::stream::on_cpu;
 use crate::dense::supply::{Fetched, Supply};
 use crate::view::View;
@@ -36,14 +37,18 @@ use crate::view::View;
 const TILE_CELLS: u64 = 1 << 20;
 const SIDE: f64 = 1024.0;
 /// Cells of the target at most along a side.
-const MOST: f64 = (1u64 << 28) as f64;
+const MOST: f64 = (1u64 << 24) as f64;
+/// A part of a cell by which a point may miss itself on its way to the source and back.
+const BACK: f64 = 0.01;
 /// Cells of a periodic source that are seen twice, on either side of its seam.
 const SEAM: u64 = 2;
 
 /// What WARP was asked for.
 pub(crate) struct Wanted {
-    /// The target's reference system, as written.
-    pub crs: String,
+    /// The target's reference system.
+    pub crs: Crs,
+    /// The same as written.
+    pub text: String,
     /// Side of a cell, in its units.
     pub resolution: f64,
     /// How values between cells are found.
@@ -69,13 +74,16 @@ impl Map {
     /// Where a cell of the target, or a place between cells, lies in the source.
     fn place(&self, row: f64, column: f64) -> Option<Place> {
         let (x, y) = (self.corner[0] + (column + 0.5) * self.side, self.corner[1] - (row + 0.5) * self.side);
-        let [row, column] = self.ground.place(&self.crs, x, y)?;
+        let [row, column] = self.ground.place(&self.crs, x, y, BACK * self.side)?;
         Some([row, column + self.seam])
     }
 
-    fn lattice(&self, rows: &Range<u64>, columns: &Range<u64>) -> Lattice {
-        let (top, left) = (rows.start as f64, columns.start as f64);
-        Lattice::new((rows.end - rows.start) as usize, (columns.end - columns.start) as usize, |r, c| self.place(top + r, left + c))
+    /// The places of the centres of a box of cells; of the corners of the cells for `Average`, a row and a column more.
+    fn lattice(&self, rows: &Range<u64>, columns: &Range<u64>, method: Method) -> Lattice {
+        let (more, by) = if method == Method::Average { (1, -0.5) } else { (0, 0.0) };
+        let (top, left) = (rows.start as f64 + by, columns.start as f64 + by);
+        let count = |of: &Range<u64>| (of.end - of.start) as usize + more;
+        Lattice::new(count(rows), count(columns), |r, c| self.place(top + r, left + c))
     }
 }
 
@@ -83,29 +91,21 @@ impl Map {
 pub(crate) fn plan(leaf: &Leaf, wanted: &Wanted, variables: Option<&[String]>) -> Result<LogicalPlan> {
     let source = &leaf.view.cube;
     let mut axes: Vec<Axis> = (0..source.grid.axes.len()).map(|a| leaf.axis(a)).collect();
-    let crs = Crs::read(&wanted.crs).map_err(DataFusionError::Plan)?;
-    let ground = Ground::new(&source.name, &source.grid, &axes).map_err(DataFusionError::Plan)?;
-    let side = wanted.resolution;
-    if !(side.is_finite() && side > 0.0) {
-        return plan_err!("the resolution of WARP is {side}; give the side of a cell in units of {}, above 0", wanted.crs);
-    }
+    let (crs, side) = (wanted.crs.clone(), wanted.resolution);
+    let ground = Ground::new(source, &axes).map_err(DataFusionError::Plan)?;
     let [west, south, east, north] = match wanted.bounds {
-        Some([w, s, e, n]) if w < e && s < n => [w, s, e, n],
-        Some(b) => return plan_err!("the bounds of WARP are west, south, east, north, each pair rising, not {b:?}"),
-        None => match ground.bounds(&crs) {
-            Some(bounds) => whole_cells(bounds, side, crs.geographic),
-            None => return plan_err!("no point of {} can be projected to {}; is its CRS right?", source.name, wanted.crs),
-        },
+        Some(bounds) => bounds,
+        None => whole_cells(ground.bounds(&crs).map_err(DataFusionError::Plan)?, side, crs.geographic),
     };
     let count = |length: f64| (length / side - 1e-6).ceil().max(1.0);
     let (columns, rows) = (count(east - west), count(north - south));
     if columns > MOST || rows > MOST || rows * columns > 1e13 {
-        return plan_err!("WARP would make {rows} by {columns} cells; give a larger resolution than {side} or smaller bounds");
+        return plan_err!("WARP would make {rows} by {columns} cells of {side} {}; give a larger resolution or smaller bounds", crs.unit());
     }
     let [y, x] = ground.axes;
     let mut view = leaf.view.as_ref().clone();
     let mut seam = 0;
-    if ground.scales[1].periodic {
+    if ground.scales[1].periodic && wanted.method != Method::Average {
         let n = ground.scales[1].len() as u64;
         seam = SEAM.min(n);
         let positions: Vec<u64> = (n - seam..n).chain(0..n).chain(0..seam).collect();
@@ -113,9 +113,10 @@ pub(crate) fn plan(leaf: &Leaf, wanted: &Wanted, variables: Option<&[String]>) -
     }
     let map = Map { ground, crs, corner: [west, north], side, seam: seam as f64 };
     let fixed: Vec<bool> = view.axes.iter().enumerate().map(|(a, seen)| seen.fixed && a != y && a != x).collect();
-    let note = format!(", warp={} to {} [{rows} by {columns} cells of {side}]", wanted.method.name(), wanted.crs);
-    axes[y] = axis(&axes[y], &map, rows as u64, false);
-    axes[x] = axis(&axes[x], &map, columns as u64, true);
+    let note = format!(", warp={} to {} [{rows} by {columns} cells of {side}]", wanted.method.name(), map.crs.name());
+    let names = names(&map, source, [y, x]);
+    axes[y] = axis(&names[0], &map, rows as u64, false);
+    axes[x] = axis(&names[1], &map, columns as u64, true);
     let leaf = Leaf { view: Arc::new(view), supply: leaf.supply.clone() };
     // Where the target leaves the source, variables of fewer axes have no values, either.
     let axes_of = |v: &CubeVariable| (0..axes.len()).filter(|a| v.axes.contains(a) || *a == y || *a == x).collect::<Vec<_>>();
@@ -124,7 +125,7 @@ pub(crate) fn plan(leaf: &Leaf, wanted: &Wanted, variables: Option<&[String]>) -
     let mixed = wanted.method != Method::Nearest;
     let made = numbers.iter().map(|&v| leaf.variable(v, axes_of(&source.variables[v]), mixed)).collect();
     let cuts = cuts(&leaf, &map, [rows as u64, columns as u64]);
-    let cube = derived::cube(&source.name, axes, Some(wanted.crs.clone()), made, source.attributes.clone());
+    let cube = derived::cube(&source.name, axes, Some(wanted.text.clone()), made, source.attributes.clone());
     let mut view = View::derived(cube, cuts);
     for (axis, _) in fixed.iter().enumerate().filter(|(_, fixed)| **fixed) {
         let all: Vec<u64> = (0..view.axes[axis].len()).collect();
@@ -140,23 +141,34 @@ fn whole_cells([west, south, east, north]: [f64; 4], side: f64, geographic: bool
     [down(west), pole(down(south)), up(east), pole(up(north))]
 }
 
-/// An axis of the target, under the name that it has in the source.
-fn axis(of: &Axis, map: &Map, cells: u64, across: bool) -> Axis {
-    let edge = |i: u64| if across { map.corner[0] + i as f64 * map.side } else { map.corner[1] - i as f64 * map.side };
-    let centre = |i: u64| if across { map.corner[0] + (i as f64 + 0.5) * map.side } else { map.corner[1] - (i as f64 + 0.5) * map.side };
+/// The names of the target's axes: those of the source, but `y` and `x` where degrees become lengths and the names are free.
+fn names(map: &Map, source: &Cube, axes: [usize; 2]) -> [String; 2] {
+    let others = source.grid.axes.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, axis)| &axis.name);
+    let taken = others.chain(source.variables.iter().map(|v| &v.name)).any(|name| name == "y" || name == "x");
+    match map.ground.crs.geographic && !map.crs.geographic && !taken {
+        true => ["y".to_string(), "x".to_string()],
+        false => axes.map(|a| source.grid.axes[a].name.clone()),
+    }
+}
+
+/// An axis of the target.
+fn axis(name: &str, map: &Map, cells: u64, across: bool) -> Axis {
+    let (from, half) = if across { (map.corner[0], map.side / 2.0) } else { (map.corner[1], -map.side / 2.0) };
+    let centre = |i: u64| lines::coordinate(from, half, 2 * i + 1);
     let (role, units) = match (map.crs.geographic, across) {
         (true, true) => (AxisRole::Longitude, "degrees_east"),
         (true, false) => (AxisRole::Latitude, "degrees_north"),
-        (false, true) => (AxisRole::X, "m"),
-        (false, false) => (AxisRole::Y, "m"),
+        (false, true) => (AxisRole::X, map.crs.unit()),
+        (false, false) => (AxisRole::Y, map.crs.unit()),
     };
-    let bounds = (0..cells).map(|i| [edge(i).min(edge(i + 1)), edge(i).max(edge(i + 1))]).collect();
+    // Of several cells the edges lie halfway between them.
+    let bounds = (cells == 1).then(|| vec![[from.min(from + 2.0 * half), from.max(from + 2.0 * half)]]);
     Axis {
-        name: of.name.clone(),
+        name: name.to_string(),
         role,
         coordinates: Coordinates::Float64((0..cells).map(centre).collect()),
-        bounds: Some(bounds),
-        units: map.crs.geographic.then(|| units.to_string()),
+        bounds,
+        units: Some(units.to_string()),
         calendar: None,
         attributes: Attributes::default(),
     }
@@ -182,7 +194,7 @@ fn cuts(leaf: &Leaf, map: &Map, size: [u64; 2]) -> Vec<Vec<u64>> {
         }
     }
     let fair = (TILE_CELLS as f64 / others as f64).sqrt().max(64.0);
-    let side = (SIDE / most.max(1e-9)).clamp(16.0, SIDE).min(fair) as u64;
+    let side = (SIDE / most.max(1e-9)).clamp(1.0, SIDE).min(fair) as u64;
     for (axis, n) in [(y, size[0]), (x, size[1])] {
         cuts[axis] = (0..n).step_by(side.max(1) as usize).chain([n]).collect();
     }
@@ -224,8 +236,8 @@ impl Warp {
     /// About the same, from a few places of the box.
     fn roughly(&self, request: &TileRequest) -> Option<TileRequest> {
         let [rows, columns] = self.map.ground.axes.map(|a| request.extent.range(a));
-        let at = |r: &Range<u64>, i: u64| r.start as f64 + (r.end - r.start) as f64 * i as f64 / 4.0;
-        let places = (0..5).flat_map(|i| (0..5).map(move |j| (i, j))).filter_map(|(i, j)| self.map.place(at(&rows, i), at(&columns, j)));
+        let at = |r: &Range<u64>, i: u64| r.start as f64 - 0.5 + (r.end - r.start) as f64 * i as f64 / 8.0;
+        let places = (0..9).flat_map(|i| (0..9).map(move |j| (i, j))).filter_map(|(i, j)| self.map.place(at(&rows, i), at(&columns, j)));
         let reach = places.fold(None, |reach: Option<[[f64; 2]; 2]>, p| {
             let [r, c] = reach.unwrap_or([[p[0]; 2], [p[1]; 2]]);
             Some([[r[0].min(p[0]), r[1].max(p[0])], [c[0].min(p[1]), c[1].max(p[1])]])
@@ -255,7 +267,8 @@ impl Supply for Warp {
         let axes = self.map.ground.axes;
         let [rows, columns] = axes.map(|a| request.extent.range(a));
         let map = self.map.clone();
-        let lattice = on_cpu(self.reader(), move || Ok(map.lattice(&rows, &columns))).await?;
+        let method = self.method;
+        let lattice = on_cpu(self.reader(), move || Ok(map.lattice(&rows, &columns, method))).await?;
         let variables = self.variables(&request);
         let Some(ranges) = self.source(&request, lattice.reach()).filter(|_| !variables.is_empty()) else {
             return Ok(Box::new(move || {
@@ -265,7 +278,7 @@ impl Supply for Warp {
         };
         let pending = self.leaf.fetch(ranges.clone(), variables).await?;
         let size = axes.map(|a| self.leaf.view.axes[a].len() as usize);
-        let method = self.method;
+        let turn = self.map.ground.scales[1].turn;
         Ok(Box::new(move || {
             let (values, metrics) = pending()?;
             let begin = std::time::Instant::now();
@@ -282,7 +295,9 @@ impl Supply for Warp {
                     .collect();
             }
             let planes = Planes { starts: &starts, size: axes.map(|a| into[a]), strides: axes.map(|a| strides[a]) };
-            let one = |(values, of): (ArrayRef, &DataType)| warped(&values, of, &frame, &lattice, &planes, method);
+            let covers = (method == Method::Average).then(|| Covers::new(&frame, &lattice, planes.size, turn));
+            let how = How { frame: &frame, lattice: &lattice, planes: &planes, method, covers: covers.as_ref() };
+            let one = |(values, of): (ArrayRef, &DataType)| warped(&values, of, &how);
             let columns = values.into_iter().zip(&types).map(one).collect::<Result<Vec<_>>>()?;
             let decode_nanos = metrics.decode_nanos + begin.elapsed().as_nanos() as u64;
             Ok(Tile { extent: request.extent, columns, metrics: TileMetrics { decode_nanos, ..metrics } })
@@ -305,8 +320,13 @@ impl Supply for Warp {
 
     fn working_bytes(&self, _: &Arc<Cube>, request: &TileRequest) -> usize {
         let Some(below) = self.roughly(request) else { return 0 };
-        // What is read, a copy of it, and of one variable at a time the values as floats and which are missing.
+        // What is read, a copy of it, and of one variable at a time the values as floats and which are missing. Of the target
+        // places that are computed one by one, the cells that are taken, and which values there are.
         let own = (below.extent.cells() as usize).saturating_mul(2 * self.leaf.width(&self.variables(request)) + 9);
+        let own = own.saturating_add((request.extent.cells() as usize).saturating_mul(25));
+        // Which cells are averaged, and their parts.
+        let pairs = if self.method == Method::Average { (below.extent.cells() + 4 * request.extent.cells()) as usize } else { 0 };
+        let own = own.saturating_add(pairs.saturating_mul(8));
         own.saturating_add(self.leaf.supply.working_bytes(&self.leaf.view.cube, &below))
     }
 
@@ -324,31 +344,41 @@ fn strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-fn warped(values: &ArrayRef, of: &DataType, frame: &Frame, lattice: &Lattice, planes: &Planes<'_>, method: Method) -> Result<ArrayRef> {
-    if method == Method::Nearest {
-        let cells = nearest(frame, lattice, planes);
+/// What values are made with.
+struct How<'a> {
+    frame: &'a Frame,
+    lattice: &'a Lattice,
+    planes: &'a Planes<'a>,
+    method: Method,
+    covers: Option<&'a Covers>,
+}
+
+impl How<'_> {
+    fn values<T: Real>(&self, values: &[T], valid: Option<&[bool]>) -> (Vec<T>, Option<NullBuffer>) {
+        let (made, found) = match self.covers {
+            Some(covers) => covers.means(values, valid, self.planes),
+            None => sample(values, valid, self.frame, self.lattice, self.planes, self.method),
+        };
+        (made, found.map(|found| NullBuffer::new(BooleanBuffer::from(found))))
+    }
+}
+
+fn warped(values: &ArrayRef, of: &DataType, how: &How<'_>) -> Result<ArrayRef> {
+    if how.method == Method::Nearest {
+        let cells = nearest(how.frame, how.lattice, how.planes);
         let taken = compute::take(values, &UInt32Array::from(cells.iter().map(|c| c.unwrap_or(0)).collect::<Vec<_>>()), None)?;
         let absent: BooleanArray = cells.iter().map(|c| Some(c.is_none())).collect();
         return Ok(if absent.true_count() == 0 { taken } else { compute::nullif(&taken, &absent)? });
     }
     let values = if values.data_type() == of { values.clone() } else { compute::cast(values, of)? };
     let valid: Option<Vec<bool>> = values.nulls().filter(|n| n.null_count() > 0).map(|nulls| nulls.iter().collect());
-    fn run<T: Real>(
-        v: &[T],
-        valid: Option<&[bool]>,
-        (f, l, p, m): (&Frame, &Lattice, &Planes<'_>, Method),
-    ) -> (Vec<T>, Option<NullBuffer>) {
-        let (made, found) = sample(v, valid, f, l, p, m);
-        (made, found.map(|found| NullBuffer::new(BooleanBuffer::from(found))))
-    }
-    let how = (frame, lattice, planes, method);
     if let Some(single) = values.as_primitive_opt::<Float32Type>() {
-        let (made, nulls) = run(single.values(), valid.as_deref(), how);
+        let (made, nulls) = how.values(single.values(), valid.as_deref());
         return Ok(Arc::new(Float32Array::new(made.into(), nulls)));
     }
     match values.as_primitive_opt::<Float64Type>() {
         Some(double) => {
-            let (made, nulls) = run(double.values(), valid.as_deref(), how);
+            let (made, nulls) = how.values(double.values(), valid.as_deref());
             Ok(Arc::new(Float64Array::new(made.into(), nulls)))
         }
         None => internal_err!("values of {} are no numbers", values.data_type()),

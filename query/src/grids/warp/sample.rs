@@ -1,4 +1,5 @@
-//! Values at places between the cells of a box: nearest, bilinear, cubic. Missing cells are left out of bilinear values and the
+//! Values at places between the cells of a box: nearest, bilinear, cubic (between cells, however coarse the target is: GDAL widens
+//! its kernels there). Missing cells are left out of bilinear values and the
 //! other weights made up for them, as GDAL does; a cubic value that meets a missing cell, or the edge, is bilinear.
 
 use super::lattice::{Lattice, Place};
@@ -43,7 +44,8 @@ impl Frame {
         inside(row, self.size[0]) && inside(column, self.size[1])
     }
 
-    fn at(&self, row: usize, column: usize) -> usize {
+    /// The place in the box of a cell of the source.
+    pub fn at(&self, row: usize, column: usize) -> usize {
         (row - self.origin[0]) * self.strides[0] + (column - self.origin[1]) * self.strides[1]
     }
 

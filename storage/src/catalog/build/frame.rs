@@ -259,6 +259,10 @@ impl<'a> Frame<'a> {
                     (Some(crs), Some((expected, file))) if crs != expected => {
                         let what = format!("expected {expected} as in {file}, found {crs}");
                         if number == 0 {
+                            let what = format!(
+                                "{what}; make a cube for each, and bring them to one grid when they are asked: SELECT coalesce(a.v, b.v) AS v \
+                                 FROM WARP(a, crs => 'EPSG:4326', resolution => ..., bounds => [...]) a JOIN WARP(b, ...) b USING DIMS"
+                            );
                             return Err(Error::Grid { object: part.granule.location.clone(), axis: "crs".into(), what });
                         }
                         warnings.push(format!("variable {}: {what}", member.name));
