@@ -82,6 +82,30 @@ impl Covers {
     }
 }
 
+/// The rows and columns between which all covered cells lie, of a source of `size`; `None` without any.
+pub(crate) fn reach(corners: &Lattice, target: [usize; 2], size: [usize; 2], turn: Option<f64>) -> Option<[[f64; 2]; 2]> {
+    let [rows, mut columns] = corners.reach()?;
+    let Some(turn) = turn else { return Some([rows, columns]) };
+    // Cells that go on across the seam reach further than their corners, or lie at both ends.
+    let last = size[1] as f64 - 0.5;
+    let (mut above, mut below) = (vec![[f64::NAN; 2]; target[1] + 1], vec![[f64::NAN; 2]; target[1] + 1]);
+    corners.row(0, &mut above);
+    for row in 0..target[0] {
+        corners.row(row + 1, &mut below);
+        for column in 0..target[1] {
+            let around = [above[column], above[column + 1], below[column + 1], below[column]];
+            for [_, at] in in_one_piece(around, Some(turn)).into_iter().flatten() {
+                if !(-0.5..=last).contains(&at) {
+                    return Some([rows, [0.0, last]]);
+                }
+                columns = [columns[0].min(at), columns[1].max(at)];
+            }
+        }
+        std::mem::swap(&mut above, &mut below);
+    }
+    Some([rows, columns])
+}
+
 /// The corners with columns that go on across a seam; `None` where one has no place, where they go round a pole, or where they are
 /// so far apart that it is open which way they do.
 fn in_one_piece(mut corners: [Place; 4], turn: Option<f64>) -> Option<[Place; 4]> {

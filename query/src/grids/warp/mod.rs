@@ -21,7 +21,7 @@ use graticule_storage::array::{Attributes, Axis, AxisRole, Coordinates};
 use graticule_storage::catalog::{Cube, CubeVariable};
 use graticule_storage::read::{Estimate, Reader, Tile, TileMetrics, TileRequest};
 
-use self::average::Covers;
+use self::average::{Covers, reach};
 use self::ground::Ground;
 use self::lattice::{Lattice, Place};
 use self::sample::{Frame, Planes, nearest, sample};
@@ -114,9 +114,8 @@ pub(crate) fn plan(leaf: &Leaf, wanted: &Wanted, variables: Option<&[String]>) -
     let map = Map { ground, crs, corner: [west, north], side, seam: seam as f64 };
     let fixed: Vec<bool> = view.axes.iter().enumerate().map(|(a, seen)| seen.fixed && a != y && a != x).collect();
     let note = format!(", warp={} to {} [{rows} by {columns} cells of {side}]", wanted.method.name(), map.crs.name());
-    let names = names(&map, source, [y, x]);
-    axes[y] = axis(&names[0], &map, rows as u64, false);
-    axes[x] = axis(&names[1], &map, columns as u64, true);
+    axes[y] = axis(&axes[y].name, &map, rows as u64, false);
+    axes[x] = axis(&axes[x].name, &map, columns as u64, true);
     let leaf = Leaf { view: Arc::new(view), supply: leaf.supply.clone() };
     // Where the target leaves the source, variables of fewer axes have no values, either.
     let axes_of = |v: &CubeVariable| (0..axes.len()).filter(|a| v.axes.contains(a) || *a == y || *a == x).collect::<Vec<_>>();
@@ -141,17 +140,7 @@ fn whole_cells([west, south, east, north]: [f64; 4], side: f64, geographic: bool
     [down(west), pole(down(south)), up(east), pole(up(north))]
 }
 
-/// The names of the target's axes: those of the source, but `y` and `x` where degrees become lengths and the names are free.
-fn names(map: &Map, source: &Cube, axes: [usize; 2]) -> [String; 2] {
-    let others = source.grid.axes.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, axis)| &axis.name);
-    let taken = others.chain(source.variables.iter().map(|v| &v.name)).any(|name| name == "y" || name == "x");
-    match map.ground.crs.geographic && !map.crs.geographic && !taken {
-        true => ["y".to_string(), "x".to_string()],
-        false => axes.map(|a| source.grid.axes[a].name.clone()),
-    }
-}
-
-/// An axis of the target.
+/// An axis of the target, under the name that it has in the source: that is how queries and `DIMS` know it.
 fn axis(name: &str, map: &Map, cells: u64, across: bool) -> Axis {
     let (from, half) = if across { (map.corner[0], map.side / 2.0) } else { (map.corner[1], -map.side / 2.0) };
     let centre = |i: u64| lines::coordinate(from, half, 2 * i + 1);
@@ -242,7 +231,12 @@ impl Warp {
             let [r, c] = reach.unwrap_or([[p[0]; 2], [p[1]; 2]]);
             Some([[r[0].min(p[0]), r[1].max(p[0])], [c[0].min(p[1]), c[1].max(p[1])]])
         });
-        Some(self.leaf.request_of(&self.source(request, reach)?, &self.variables(request)))
+        // Places on both sides of a seam take all that lies between.
+        let seam = |[rows, columns]: [[f64; 2]; 2]| match self.map.ground.scales[1].turn {
+            Some(turn) if columns[1] - columns[0] > turn / 2.0 => [rows, [0.0, self.leaf.view.axes[self.map.ground.axes[1]].len() as f64]],
+            _ => [rows, columns],
+        };
+        Some(self.leaf.request_of(&self.source(request, reach.map(seam))?, &self.variables(request)))
     }
 
     fn check(&self, cube: &Cube, variables: &[usize]) -> Result<()> {
@@ -268,9 +262,19 @@ impl Supply for Warp {
         let [rows, columns] = axes.map(|a| request.extent.range(a));
         let map = self.map.clone();
         let method = self.method;
-        let lattice = on_cpu(self.reader(), move || Ok(map.lattice(&rows, &columns, method))).await?;
+        let work = move || {
+            let lattice = map.lattice(&rows, &columns, method);
+            let target = [rows, columns].map(|r| (r.end - r.start) as usize);
+            let scales = &map.ground.scales;
+            let within = match method {
+                Method::Average => reach(&lattice, target, [scales[0].len(), scales[1].len()], scales[1].turn),
+                _ => lattice.reach(),
+            };
+            Ok((lattice, within))
+        };
+        let (lattice, within) = on_cpu(self.reader(), work).await?;
         let variables = self.variables(&request);
-        let Some(ranges) = self.source(&request, lattice.reach()).filter(|_| !variables.is_empty()) else {
+        let Some(ranges) = self.source(&request, within).filter(|_| !variables.is_empty()) else {
             return Ok(Box::new(move || {
                 let columns = types.iter().map(|t| new_null_array(t, request.extent.cells() as usize)).collect();
                 Ok(Tile { extent: request.extent, columns, metrics: TileMetrics::default() })

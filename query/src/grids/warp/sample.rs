@@ -1,12 +1,10 @@
-//! Values at places between the cells of a box: nearest, bilinear, cubic (between cells, however coarse the target is: GDAL widens
-//! its kernels there). Missing cells are left out of bilinear values and the
-//! other weights made up for them, as GDAL does; a cubic value that meets a missing cell, or the edge, is bilinear.
+//! Values at places between the cells of a box: nearest, bilinear, cubic; between cells, however coarse the target is (GDAL widens
+//! its kernels there). As in GDAL a value is missing where the cell that its place lies in is; other missing cells are left out of
+//! bilinear values and the other weights made up for them; a cubic value that meets a missing cell, or the edge, is bilinear.
 
 use super::lattice::{Lattice, Place};
 use crate::grids::regrid::{Method, Real, keys};
 
-/// A part of the weight below which a value is missing.
-const LEAST: f64 = 1e-6;
 /// Cells by which a place may miss the edge of the source.
 const SLACK: f64 = 1e-9;
 
@@ -61,13 +59,15 @@ impl Frame {
         let cells = [above + left, above + right, below + left, below + right];
         let weights = [(1.0 - v) * (1.0 - u), (1.0 - v) * u, v * (1.0 - u), v * u];
         match valid {
+            Some(valid) if !valid[from + self.nearest([row, column])] => None,
             Some(valid) if !cells.iter().all(|&i| valid[i]) => {
                 let (mut sum, mut all) = (0.0, 0.0);
                 for (&i, w) in cells.iter().zip(weights).filter(|(i, _)| valid[**i]) {
                     sum += w * values[i].wide();
                     all += w;
                 }
-                (all > LEAST).then(|| sum / all)
+                // The cell that the place lies in has a quarter of the weight at least.
+                Some(sum / all)
             }
             _ => Some(cells.iter().zip(weights).map(|(&i, w)| w * values[i].wide()).sum()),
         }
