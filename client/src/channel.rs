@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The port of `grpcs://host`.
 const DEFAULT_PORT: u16 = 443;
 
+/// What a client without a certificate is told where one is asked for.
+const NO_CERTIFICATE: &str =
+    "the server asks for a certificate of the client: give one with its key (tls_identity, --tls-client-cert --tls-client-key)";
+
 /// True for a URL that is reached over TLS; an error for one that is not of a Graticule server.
 pub(crate) fn is_secure(url: &str) -> Result<bool> {
     match url.split_once("://") {
@@ -52,7 +56,7 @@ pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);
     let channel = if secure {
-        let origin: Uri = format!("https://{address}").parse().map_err(|e: tonic::codegen::http::uri::InvalidUri| wrong(&e))?;
+        let origin = format!("https://{address}").parse::<Uri>().map_err(|e| wrong(&e))?;
         let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = endpoint.uri().port_u16().unwrap_or(DEFAULT_PORT);
         let name = ServerName::try_from(host.clone()).map_err(|e| wrong(&e))?;
@@ -139,7 +143,8 @@ pub(crate) fn root(error: &(dyn std::error::Error + 'static)) -> String {
         }
         cause = e.source();
     }
-    text
+    // In TLS 1.3 it comes after the handshake, and HTTP/2 keeps the text only.
+    if text.ends_with("CertificateRequired") { NO_CERTIFICATE.to_owned() } else { text }
 }
 
 /// A TLS error inside of an error of a socket, as one line that says what to do.
@@ -148,9 +153,7 @@ fn explained(error: &io::Error) -> Option<String> {
     Some(match tls {
         TlsError::InvalidCertificate(why) => of_certificate(why),
         TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => "the server does not speak TLS: use grpc://".to_owned(),
-        TlsError::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server asks for a certificate of the client: give one (tls_identity)".to_owned()
-        }
+        TlsError::AlertReceived(AlertDescription::CertificateRequired) => NO_CERTIFICATE.to_owned(),
         TlsError::AlertReceived(alert) => format!("the server ended the TLS handshake: {alert:?}"),
         other => format!("TLS: {other}"),
     })

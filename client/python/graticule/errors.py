@@ -49,14 +49,15 @@ _AFTER = re.compile(r"\. gRPC client debug context: .*|\. Client context: .*|\. 
 _TLS = (
     ("certificate has expired", "the server's certificate has expired; whoever runs the server must renew it"),
     ("certificate is not yet valid", "the server's certificate is not valid yet; look at the clocks of both machines"),
-    ("Hostname Verification Check failed", "the server's certificate is for other names than that of the URL"),
-    ("WRONG_VERSION_NUMBER", "the server does not speak TLS: use grpc://"),
-    ("HTTP_REQUEST", "the server does not speak TLS: use grpc://"),
+    ("hostname verification check failed", "the server's certificate is for other names than that of the URL"),
+    ("is not in peer certificate", "the server's certificate is for other names than that of the URL"),
+    ("wrong version number", "the server does not speak TLS: use grpc://"),
+    ("http request", "the server does not speak TLS: use grpc://"),
     (
-        "CERTIFICATE_VERIFY_FAILED",
+        "certificate verify failed",
         "the server's certificate was signed by an unknown authority, or has expired; name the file of your authority (tls_ca=)",
     ),
-    ("CERTIFICATE_REQUIRED", "the server asks for a certificate of the client: give one (tls_cert=, tls_key=)"),
+    ("certificate required", "the server asks for a certificate of the client: give one (tls_cert=, tls_key=)"),
 )
 
 
@@ -69,8 +70,10 @@ def translate(error: BaseException, trailers: Mapping[str, str], url: str) -> Er
     """The error of ours for an exception of pyarrow's, with the place that the server sent along."""
     # str() of a KeyError, which pyarrow uses for NOT_FOUND, is the repr of its text.
     text = said(str(error.args[0]) if error.args else str(error))
+    # BoringSSL and OpenSSL, one of which is in pyarrow, write it in their own ways.
+    plain = text.lower().replace("_", " ")
     for mark, advice in _TLS:
-        if mark in text:
+        if mark in plain:
             return ConnectionError(f"cannot connect to {url}: {advice}")
     if isinstance(error, flight.FlightUnauthenticatedError):
         return ConnectionError(f"{url}: {text}")

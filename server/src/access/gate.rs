@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Extensions, Status};
 
@@ -11,6 +12,10 @@ use super::tokens::{Role, Tokens};
 
 /// The header that carries the token.
 const HEADER: &str = "authorization";
+
+/// Go's Flight client sends Basic without padding, others with.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Longest `authorization` header that is looked at, bytes.
 const LONGEST: usize = 4096;
@@ -71,7 +76,7 @@ fn presented(metadata: &MetadataMap) -> Result<Option<Vec<u8>>, Status> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(unreadable());
     }
-    let decoded = BASE64_STANDARD.decode(rest).map_err(|_| unreadable())?;
+    let decoded = BASE64.decode(rest).map_err(|_| unreadable())?;
     let colon = decoded.iter().position(|&b| b == b':').ok_or_else(unreadable)?;
     Ok(decoded.get(colon + 1..).map(<[u8]>::to_vec))
 }
@@ -117,8 +122,10 @@ mod tests {
     fn a_token_is_a_bearer_or_a_password() {
         assert_eq!(entered("Bearer aaaaaaaaaaaaaaaaaaaa"), Ok(Role::Reader));
         assert_eq!(entered("bearer bbbbbbbbbbbbbbbbbbbb"), Ok(Role::Admin));
-        let basic = |text: &str| entered(&format!("Basic {}", BASE64_STANDARD.encode(text)));
+        let basic = |text: &str| entered(&format!("Basic {}", BASE64.encode(text)));
         assert_eq!(basic("anybody:bbbbbbbbbbbbbbbbbbbb"), Ok(Role::Admin));
+        let unpadded = BASE64.encode("me:bbbbbbbbbbbbbbbbbbbb").trim_end_matches('=').to_owned();
+        assert_eq!(entered(&format!("Basic {unpadded}")), Ok(Role::Admin));
         assert_eq!(basic(":aaaaaaaaaaaaaaaaaaaa"), Ok(Role::Reader));
         assert_eq!(basic("bbbbbbbbbbbbbbbbbbbb:"), Err(Code::Unauthenticated));
         for wrong in

@@ -12,7 +12,7 @@ use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -34,6 +34,9 @@ const SILENT: usize = 4;
 /// How HTTP/2 begins: `PRI * HTTP/2.0`.
 const HTTP2: &[u8] = b"PRI";
 
+/// Bytes of that beginning, all of them.
+const PREFACE: usize = 24;
+
 /// The first byte of a TLS handshake.
 const TLS: u8 = 0x16;
 
@@ -41,6 +44,8 @@ const TLS: u8 = 0x16;
 pub struct Connection {
     stream: Socket,
     arrival: Arrival,
+    /// Until the beginning of HTTP/2 has been read: bytes that lack, and when it is too late.
+    beginning: Option<(usize, Pin<Box<Sleep>>)>,
     _counted: Counted,
 }
 
@@ -72,7 +77,7 @@ impl Incoming {
                         tracing::warn!("{most} connections are open, the most that this process may have: one more was closed");
                         return;
                     };
-                    let _ = sender.send(Connection { stream, arrival, _counted: counted }).await;
+                    let _ = sender.send(Connection::new(stream, arrival, counted)).await;
                 });
             }
         });
@@ -147,6 +152,25 @@ async fn told(mut stream: Lingering, text: &str) -> io::Result<Option<(Socket, A
     Ok(None)
 }
 
+impl Connection {
+    fn new(stream: Socket, arrival: Arrival, counted: Counted) -> Connection {
+        Connection { stream, arrival, beginning: Some((PREFACE, Box::pin(sleep(PATIENCE)))), _counted: counted }
+    }
+
+    /// Counts what was read of the beginning, and ends the connection when the rest does not come: HTTP/2 itself would wait for it.
+    fn begun(&mut self, cx: &mut Context<'_>, read: usize) -> io::Result<()> {
+        if let Some((lacks, late)) = &mut self.beginning {
+            *lacks = lacks.saturating_sub(read);
+            if *lacks == 0 {
+                self.beginning = None;
+            } else if late.as_mut().poll(cx).is_ready() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = Arrival;
 
@@ -157,10 +181,13 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let before = buffer.filled().len();
+        let polled = match &mut self.stream {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        };
+        self.begun(cx, buffer.filled().len().saturating_sub(before))?;
+        polled
     }
 }
 
