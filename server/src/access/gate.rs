@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Status};
 
 use super::tokens::{Role, Tokens};
@@ -21,12 +22,12 @@ const BASE64: GeneralPurpose =
 const LONGEST: usize = 4096;
 
 /// How a call reached the server; connections put it among the extensions of their calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// As the server expects it.
-    Expected,
-    /// Without TLS where the server speaks TLS only.
-    WithoutTls,
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Without TLS, although the server speaks TLS.
+    pub lacks_tls: bool,
+    /// From where.
+    pub peer: TcpConnectInfo,
 }
 
 /// Lets calls in. Cheap to clone.
@@ -41,7 +42,7 @@ pub enum Gate {
 impl Gate {
     /// The role of a call. Errors: UNAVAILABLE when it came without TLS and must not, UNAUTHENTICATED without a token that is known.
     pub fn enter(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<Role, Status> {
-        if extensions.get::<Arrival>() == Some(&Arrival::WithoutTls) {
+        if extensions.get::<Arrival>().is_some_and(|arrival| arrival.lacks_tls) {
             return Err(Status::unavailable("this server speaks TLS: use grpcs:// instead of grpc://"));
         }
         let Gate::Tokens(tokens) = self else { return Ok(Role::Admin) };
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn who_comes_without_tls_is_told() {
         let mut extensions = Extensions::new();
-        extensions.insert(Arrival::WithoutTls);
+        extensions.insert(Arrival { lacks_tls: true, peer: TcpConnectInfo { local_addr: None, remote_addr: None } });
         let status = Gate::Open.enter(&MetadataMap::new(), &extensions).unwrap_err();
         assert!(status.message().contains("grpcs://"), "{status}");
     }

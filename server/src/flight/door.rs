@@ -17,6 +17,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::service::Service;
 use super::statement::form_of;
 use super::status;
+use crate::access::gate::Arrival;
 use crate::access::{Gate, Role};
 use crate::metrics::Metrics;
 
@@ -34,10 +35,14 @@ impl Door {
         Door { service: Arc::new(service), gate, metrics }
     }
 
-    /// The call with the role of its caller among its extensions, where [`role_of`] finds it.
+    /// The call with the role of its caller among its extensions, where [`role_of`] finds it, and with the caller's address, where
+    /// tonic looks for it.
     fn admitted<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
         let role = self.counted(self.gate.enter(request.metadata(), request.extensions()))?;
         request.extensions_mut().insert(role);
+        if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
+            request.extensions_mut().insert(peer);
+        }
         Ok(request)
     }
 

@@ -43,7 +43,7 @@ const TLS: u8 = 0x16;
 /// A connection that speaks HTTP/2.
 pub struct Connection {
     stream: Socket,
-    arrival: Arrival,
+    lacks_tls: bool,
     /// Until the beginning of HTTP/2 has been read: bytes that lack, and when it is too late.
     beginning: Option<(usize, Pin<Box<Sleep>>)>,
     _counted: Counted,
@@ -71,13 +71,13 @@ impl Incoming {
                 };
                 let (sender, tls, metrics) = (sender.clone(), tls.clone(), metrics.clone());
                 silent.spawn(async move {
-                    let Ok(Some((stream, arrival))) = greeted(stream, peer, tls, &metrics).await else { return };
+                    let Ok(Some((stream, lacks_tls))) = greeted(stream, peer, tls, &metrics).await else { return };
                     let Some(counted) = Counted::new(&metrics.connections, most) else {
                         metrics.connections_refused.add(1);
                         tracing::warn!("{most} connections are open, the most that this process may have: one more was closed");
                         return;
                     };
-                    let _ = sender.send(Connection::new(stream, arrival, counted)).await;
+                    let _ = sender.send(Connection::new(stream, lacks_tls, counted)).await;
                 });
             }
         });
@@ -93,13 +93,8 @@ impl Stream for Incoming {
     }
 }
 
-/// Looks at the first bytes of a connection. `None`: it is over.
-async fn greeted(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    metrics: &Metrics,
-) -> io::Result<Option<(Socket, Arrival)>> {
+/// Looks at the first bytes of a connection; true beside it when it lacks TLS and must not. `None`: it is over.
+async fn greeted(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, metrics: &Metrics) -> io::Result<Option<(Socket, bool)>> {
     // Without nodelay a small answer waits 40 ms for the acknowledgement of what went before.
     stream.set_nodelay(true)?;
     let mut first = [0; HTTP2.len()];
@@ -108,11 +103,11 @@ async fn greeted(
     let stream = Lingering::new(stream);
     match (tls, word) {
         (_, []) => Ok(None),
-        (None, HTTP2) => Ok(Some((Socket::Plain(stream), Arrival::Expected))),
+        (None, HTTP2) => Ok(Some((Socket::Plain(stream), false))),
         // Its first call is told, in words that every client shows.
-        (Some(_), HTTP2) => Ok(Some((Socket::Plain(stream), Arrival::WithoutTls))),
+        (Some(_), HTTP2) => Ok(Some((Socket::Plain(stream), true))),
         (Some(tls), [TLS, ..]) => match timeout(PATIENCE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Ok(Some((Socket::Tls(Box::new(stream)), Arrival::Expected))),
+            Ok(Ok(stream)) => Ok(Some((Socket::Tls(Box::new(stream)), false))),
             Ok(Err(e)) => {
                 metrics.handshakes_failed.add(1);
                 tracing::info!("{peer}: TLS handshake failed: {e}");
@@ -141,7 +136,7 @@ async fn first_word<'a>(stream: &TcpStream, bytes: &'a mut [u8; HTTP2.len()]) ->
 }
 
 /// Says something to a client that speaks something else, as HTTP/1 does: most show it, or at least see that it is no TLS.
-async fn told(mut stream: Lingering, text: &str) -> io::Result<Option<(Socket, Arrival)>> {
+async fn told(mut stream: Lingering, text: &str) -> io::Result<Option<(Socket, bool)>> {
     let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length:";
     let answer = format!("{head} {}\r\n\r\n{text}\n", text.len() + 1);
     let say = async {
@@ -153,8 +148,8 @@ async fn told(mut stream: Lingering, text: &str) -> io::Result<Option<(Socket, A
 }
 
 impl Connection {
-    fn new(stream: Socket, arrival: Arrival, counted: Counted) -> Connection {
-        Connection { stream, arrival, beginning: Some((PREFACE, Box::pin(sleep(PATIENCE)))), _counted: counted }
+    fn new(stream: Socket, lacks_tls: bool, counted: Counted) -> Connection {
+        Connection { stream, lacks_tls, beginning: Some((PREFACE, Box::pin(sleep(PATIENCE)))), _counted: counted }
     }
 
     /// Counts what was read of the beginning, and ends the connection when the rest does not come: HTTP/2 itself would wait for it.
@@ -175,7 +170,11 @@ impl Connected for Connection {
     type ConnectInfo = Arrival;
 
     fn connect_info(&self) -> Arrival {
-        self.arrival
+        let peer = match &self.stream {
+            Socket::Plain(stream) => stream.connect_info(),
+            Socket::Tls(stream) => stream.get_ref().0.connect_info(),
+        };
+        Arrival { lacks_tls: self.lacks_tls, peer }
     }
 }
 
