@@ -63,18 +63,24 @@ pub fn not_bound(flag: &str, address: &str, error: &io::Error) -> String {
 pub struct Newest {
     tasks: VecDeque<AbortHandle>,
     most: usize,
+    /// How many there may be before those that have ended are forgotten.
+    tidy_at: usize,
 }
+
+/// Tasks that are kept, ended or not, before the first look at them.
+const TIDY_AT_LEAST: usize = 64;
 
 impl Newest {
     /// Keeps `most` tasks.
     pub fn new(most: usize) -> Newest {
-        Newest { tasks: VecDeque::new(), most: most.max(1) }
+        Newest { tasks: VecDeque::new(), most: most.max(1), tidy_at: most.clamp(1, TIDY_AT_LEAST) }
     }
 
     /// Starts a task.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        if self.tasks.len() >= self.most {
+        if self.tasks.len() >= self.tidy_at {
             self.tasks.retain(|task| !task.is_finished());
+            self.tidy_at = (2 * self.tasks.len()).max(TIDY_AT_LEAST).min(self.most);
         }
         if self.tasks.len() >= self.most
             && let Some(oldest) = self.tasks.pop_front()
@@ -132,6 +138,7 @@ mod tests {
             });
         }
         assert_eq!(ends.recv().await, Some(0));
+        assert_eq!(newest.tasks.len(), 2);
         drop(newest);
         assert_eq!(ends.recv().await.map(|n| n > 0), Some(true));
     }
