@@ -1,7 +1,6 @@
 //! The Flight SQL calls: a query's FlightInfo, its streams from every endpoint, updates, and prepared statements for parameters.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::Schema;
 use arrow_flight::decode::FlightRecordBatchStream;
@@ -16,9 +15,13 @@ use arrow_flight::{Action, FlightData, FlightDescriptor, FlightEndpoint, FlightI
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
-use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
 
+use crate::channel::{channel, is_secure};
+use crate::options::Options;
 use crate::value::{Value, to_batch};
 use crate::wire::{FORM_ARRAY, FORM_HEADER};
 use crate::{Batches, Error, Result};
@@ -29,9 +32,6 @@ const REUSE_CONNECTION: &str = "arrow-flight-reuse-connection://";
 /// A FlightInfo carries every coordinate of irregular axes, and a batch some MiB; tonic's 4 MiB would refuse both.
 const MAX_MESSAGE: usize = usize::MAX;
 
-/// HTTP/2 window: what may be in flight unread. Large enough that loopback and long lines both run at full speed.
-const WINDOW: u32 = 16 << 20;
-
 /// How an answer is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -41,37 +41,42 @@ pub(crate) enum Form {
     Array,
 }
 
+/// Shows the token with every call.
+#[derive(Debug, Clone)]
+struct Credentials(Options);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0.authorization {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// An open HTTP/2 channel to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    flight: FlightServiceClient<Channel>,
+    flight: FlightServiceClient<InterceptedService<Channel, Credentials>>,
+    options: Options,
+    secure: bool,
     url: Arc<str>,
 }
 
 impl Connection {
-    /// Connects to `grpc://host:port`.
-    pub(crate) async fn open(url: &str) -> Result<Connection> {
-        let rest = match url.split_once("://") {
-            Some(("grpc" | "grpc+tcp" | "http", rest)) => rest,
-            Some((scheme, _)) => {
-                return Err(Error::connection(format!("'{url}': the scheme '{scheme}' is not supported; use grpc://host:port")));
-            }
-            None => url,
-        };
-        let address = rest.split('/').next().unwrap_or(rest);
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|e| Error::connection(format!("'{url}' is not an address like grpc://host:port: {e}")))?
-            .connect_timeout(Duration::from_secs(20))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW);
-        let channel = endpoint.connect().await.map_err(|e| {
-            let cause = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source()).last().map(ToString::to_string);
-            Error::connection(format!("cannot connect to {url}: {}", cause.unwrap_or_default()))
-        })?;
-        let flight = FlightServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        Ok(Connection { flight, url: url.into() })
+    /// Connects to `grpc://host:port` or `grpcs://host:port`.
+    pub(crate) async fn open(url: &str, options: &Options) -> Result<Connection> {
+        let channel = channel(url, options).await?;
+        let flight = FlightServiceClient::with_interceptor(channel, Credentials(options.clone()));
+        let flight = flight.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        Ok(Connection { flight, options: options.clone(), secure: is_secure(url)?, url: url.into() })
+    }
+
+    /// Connects to a place that the server named. A token that came over TLS is not sent on without it.
+    async fn open_node(&self, url: &str) -> Result<Connection> {
+        let readable = self.secure && !is_secure(url)?;
+        let options = if readable { self.options.without_token() } else { self.options.clone() };
+        Connection::open(url, &options).await
     }
 
     /// Plans a query on the server.
@@ -139,7 +144,7 @@ impl Connection {
         let mut failed = None;
         if !here {
             for location in &endpoint.location {
-                match Box::pin(Connection::open(&location.uri)).await {
+                match Box::pin(self.open_node(&location.uri)).await {
                     Ok(node) => return node.do_get(ticket, form).await,
                     Err(e) => failed = Some(e),
                 }

@@ -21,7 +21,7 @@ pub enum Error {
         /// The gRPC status: `InvalidArgument`, `NotFound`, `ResourceExhausted`, ...
         code: Code,
     },
-    /// The server cannot be reached, or the connection broke.
+    /// The server cannot be reached, the connection broke, or the server does not know the token.
     #[error("{message}")]
     Connection {
         /// Where to and why.
@@ -51,10 +51,11 @@ impl From<Status> for Error {
         // A broken transport has a source (hyper's error); what the server says has none.
         let broken =
             std::error::Error::source(&status).is_some() && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
-        if status.code() == Code::Unavailable || broken {
-            return Error::connection(match status.message() {
-                "" => format!("the connection failed: {}", status.code()),
-                text => text.to_owned(),
+        if status.code() == Code::Unavailable || status.code() == Code::Unauthenticated || broken {
+            return Error::connection(match (std::error::Error::source(&status), status.message()) {
+                (Some(source), _) => format!("the connection failed: {}", crate::channel::root(source)),
+                (None, "") => format!("the connection failed: {}", status.code()),
+                (None, text) => text.to_owned(),
             });
         }
         Error::Query {

@@ -1,6 +1,6 @@
 //! Room: client. Asks a Graticule server over Arrow Flight SQL: rows as record batches, arrays as `ndarray`s. It links no
-//! engine. `connection` speaks Flight, `value` holds parameters; array answers are described by `layout`, put together by
-//! `assemble` and held by `dataset`.
+//! engine. `channel` connects, with TLS where the URL says so, as `options` say; `connection` speaks Flight, `value` holds
+//! parameters; array answers are described by `layout`, put together by `assemble` and held by `dataset`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), graticule_client::Error> {
@@ -15,10 +15,12 @@
 
 mod assemble;
 mod batches;
+mod channel;
 mod connection;
 mod dataset;
 mod error;
 mod layout;
+mod options;
 mod value;
 pub mod wire;
 
@@ -26,8 +28,10 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 
 pub use batches::Batches;
+pub use channel::channel;
 pub use dataset::{Axis, Dataset, NOT_A_TIME, Scalar, Values, Variable};
 pub use error::Error;
+pub use options::{Options, TLS_CA_VARIABLE, TOKEN_VARIABLE};
 pub use value::Value;
 
 use assemble::Assembly;
@@ -43,9 +47,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `grpc://host:port` (also `grpc+tcp://` and `http://`); fails when nobody answers there.
+    /// Connects to `grpc://host:port` (also `grpc+tcp://` and `http://`), or over TLS to `grpcs://host:port` (`grpc+tls://`,
+    /// `https://`), with the token and the authorities that the environment names ([`Options::from_environment`]). Fails when
+    /// nobody answers there.
     pub async fn connect(url: &str) -> Result<Client> {
-        Ok(Client { connection: Connection::open(url).await? })
+        Client::connect_with(url, &Options::from_environment()?).await
+    }
+
+    /// Connects as the options say; the environment is not looked at.
+    pub async fn connect_with(url: &str, options: &Options) -> Result<Client> {
+        Ok(Client { connection: Connection::open(url, options).await? })
     }
 
     /// Runs a query and streams its rows.

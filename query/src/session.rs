@@ -148,6 +148,11 @@ impl Engine {
         &self.catalog
     }
 
+    /// Bytes that running queries have reserved.
+    pub fn memory_used(&self) -> usize {
+        self.context.runtime_env().memory_pool.reserved()
+    }
+
     /// Parses, binds and plans one statement: SQL, the array dialect, or a cube statement.
     pub async fn prepare(&self, text: &str, form: Form, parameters: Parameters) -> Result<Prepared, QueryError> {
         let statement = graticule_grammar::parse(text)?;

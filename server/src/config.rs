@@ -58,6 +58,30 @@ pub struct ServerFlags {
     #[arg(long, env = "GRATICULE_QUERY_TIMEOUT", value_name = "TIME", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_timeout: Option<Span>,
+    /// Certificate chain in PEM: the door speaks TLS (clients: grpcs://)
+    #[arg(long, env = "GRATICULE_TLS_CERT", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(long, env = "GRATICULE_TLS_KEY", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Only clients with a certificate signed by one of these authorities (PEM) may connect
+    #[arg(long, env = "GRATICULE_TLS_CLIENT_CA", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Ask for tokens: a file of `reader TOKEN` and `admin TOKEN` lines
+    #[arg(long, env = "GRATICULE_TOKENS", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<PathBuf>,
+    /// Listen where others can connect although neither tokens nor TLS are set up
+    #[arg(long, env = "GRATICULE_INSECURE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// Address of /healthz, /readyz and /metrics (Prometheus) [default: none]
+    #[arg(long, env = "GRATICULE_HTTP", value_name = "HOST:PORT", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
     /// File of settings [default: graticule.toml in the current folder, when there is one]
     #[arg(long, env = "GRATICULE_CONFIG", value_name = "FILE", hide_env_values = true)]
     #[serde(skip)]
@@ -84,6 +108,18 @@ pub struct Settings {
     pub max_concurrent: u64,
     /// Longest time of a query.
     pub query_timeout: Span,
+    /// Certificate chain in PEM; the door speaks TLS where there is one.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Authorities of clients' certificates in PEM; clients without one are turned away where there is a file.
+    pub tls_client_ca: Option<PathBuf>,
+    /// File of tokens; none is asked for without.
+    pub tokens: Option<PathBuf>,
+    /// Listen where others can connect although neither tokens nor TLS are set up.
+    pub insecure: bool,
+    /// Address of health and metrics; none without.
+    pub http: Option<String>,
 }
 
 impl Default for Settings {
@@ -98,6 +134,12 @@ impl Default for Settings {
             threads,
             max_concurrent: 0,
             query_timeout: Span(Duration::from_secs(600)),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tokens: None,
+            insecure: false,
+            http: None,
         }
     }
 }
@@ -187,6 +229,17 @@ mod tests {
         let engine = EngineFlags { threads: Some(3), ..EngineFlags::default() };
         let settings = with_file("threads = 7", &ServerFlags { engine, ..ServerFlags::default() }).unwrap();
         assert_eq!((settings.threads, settings.max_concurrent), (3, 6));
+    }
+
+    #[test]
+    fn access_is_set_in_the_file_and_by_flags() {
+        let flags = ServerFlags { tokens: Some("/etc/tokens".into()), ..ServerFlags::default() };
+        let settings =
+            with_file("tls_cert = 'c.pem'\ntls_key = 'k.pem'\nhttp = '127.0.0.1:9100'\ninsecure = true\ntokens = 't'", &flags).unwrap();
+        assert_eq!((settings.tls_cert, settings.tls_key), (Some("c.pem".into()), Some("k.pem".into())));
+        assert_eq!((settings.tokens, settings.http, settings.insecure), (Some("/etc/tokens".into()), Some("127.0.0.1:9100".into()), true));
+        let settings = with_file("", &ServerFlags::default()).unwrap();
+        assert!(settings.tls_cert.is_none() && settings.tokens.is_none() && !settings.insecure);
     }
 
     #[test]

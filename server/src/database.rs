@@ -18,6 +18,7 @@ const STACK: usize = 256 << 20;
 pub struct Database {
     objects: Objects,
     engine: Engine,
+    reader: Reader,
     workers: Option<Runtime>,
 }
 
@@ -31,7 +32,7 @@ impl Database {
         let read = ReadSettings { cache_bytes: settings.cache.0, threads };
         let reader = Reader::new(objects.clone(), catalog.clone(), read).map_err(|e| e.to_string())?;
         let engine = EngineSettings { memory_bytes: settings.memory.0, threads };
-        let engine = Engine::new(catalog, reader, engine).map_err(|e| e.to_string())?;
+        let engine = Engine::new(catalog, reader.clone(), engine).map_err(|e| e.to_string())?;
         // Queries compute on threads of their own, so that a busy one cannot keep the door from answering.
         let workers = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
@@ -40,12 +41,17 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|e| format!("cannot start {threads} query threads: {e}"))?;
-        Ok(Database { objects, engine, workers: Some(workers) })
+        Ok(Database { objects, engine, reader, workers: Some(workers) })
     }
 
     /// Text in, batches out.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What reads files, and counts what it reads.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// What may be indexed and read.

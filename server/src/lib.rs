@@ -2,13 +2,18 @@
 //!
 //! * [`config`]: settings from flags, environment and file; [`units`]: sizes and times as people write them.
 //! * [`database`]: catalog, reader, engine and query threads put together.
-//! * [`limits`]: who may run now.
+//! * [`limits`]: who may run now; [`access`]: who may come in; [`sockets`]: listening where anybody may connect.
+//! * [`metrics`]: what the server counts; [`http`]: where machines read it.
 //! * [`flight`]: the Flight SQL door.
 //! * [`cli`]: one file for each command.
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod flight;
+pub mod http;
 pub mod limits;
+pub mod metrics;
+pub mod sockets;
 pub mod units;

@@ -90,6 +90,21 @@ impl Limits {
         }
     }
 
+    /// Queries that run now.
+    pub fn running(&self) -> usize {
+        self.inner.max_running.saturating_sub(self.inner.running.available_permits())
+    }
+
+    /// Queries that wait in line.
+    pub fn waiting(&self) -> usize {
+        self.inner.waiting.load(Ordering::Acquire)
+    }
+
+    /// Queries that may run at the same time.
+    pub fn most_running(&self) -> usize {
+        self.inner.max_running
+    }
+
     /// An error once [`Limits::close`] was called.
     pub fn open(&self) -> Result<(), Status> {
         if self.inner.closed.load(Ordering::Acquire) { Err(stopping()) } else { Ok(()) }
@@ -141,6 +156,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let refused = limits.admit().await.unwrap_err();
+        assert_eq!((limits.running(), limits.waiting(), limits.most_running()), (1, WAITING_PER_RUNNING, 1));
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
         assert!(refused.message().contains("--max-concurrent 1"), "{refused}");
         drop(first);

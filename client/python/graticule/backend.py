@@ -1,4 +1,4 @@
-"""``xr.open_dataset("grpc://host:port/cube", engine="graticule")``: the entry point that xarray finds."""
+"""``xr.open_dataset("grpc://host:port/cube", engine="graticule")``, or ``grpcs://``: the entry point that xarray finds."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class GraticuleBackendEntrypoint(BackendEntrypoint):
         if isinstance(filename_or_obj, CubeOf):
             found = open_cube(filename_or_obj.client, filename_or_obj.cube)
         else:
-            address, _, cube = str(filename_or_obj).removeprefix("grpc://").partition("/")
+            scheme, separator, rest = str(filename_or_obj).rpartition("://")
+            address, _, cube = rest.partition("/")
             if not cube:
                 raise Error(f"'{filename_or_obj}' names no cube; write grpc://host:port/cube")
-            client = connect(f"grpc://{address}")
+            client = connect(f"{scheme}{separator}{address}")
             try:
                 found = open_cube(client, cube)
             except BaseException:
@@ -53,4 +54,4 @@ class GraticuleBackendEntrypoint(BackendEntrypoint):
         return found
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        return isinstance(filename_or_obj, str) and filename_or_obj.startswith("grpc://")
+        return isinstance(filename_or_obj, str) and filename_or_obj.startswith(("grpc://", "grpcs://"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any, Sequence
 
@@ -11,12 +12,25 @@ import pyarrow as pa
 import xarray as xr
 
 from . import assemble, dataset, layout
-from .connection import Connection
+from .connection import Access, Connection
 
 
-def connect(url: str = "grpc://127.0.0.1:8815", *, timeout: float = 20.0) -> Client:
-    """Connects to a server; ConnectionError when none answers within `timeout` seconds."""
-    client = Client(url)
+def connect(
+    url: str = "grpc://127.0.0.1:8815",
+    *,
+    token: str | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    timeout: float = 20.0,
+) -> Client:
+    """Connects to a server; ConnectionError when none answers within `timeout` seconds, or none that takes the token.
+
+    ``grpcs://host:port`` is reached over TLS. `token` (default: ``$GRATICULE_TOKEN``) is shown to servers that ask for one;
+    `tls_ca` (default: ``$GRATICULE_TLS_CA``) is a file of authorities to trust in place of this machine's, for a certificate that
+    you made yourself; `tls_cert` and `tls_key` are files of a certificate of your own, for servers that ask for one.
+    """
+    client = Client(url, Access(token, tls_ca, tls_cert, tls_key))
     client.connection.check(timeout)
     return client
 
@@ -25,8 +39,8 @@ class Client:
     """A connection to a Graticule server. Use it as a context manager, or call :meth:`close`. Safe to use from several
     threads; a copy that was pickled connects anew."""
 
-    def __init__(self, url: str) -> None:
-        self.connection = Connection(url)
+    def __init__(self, url: str, access: Access | None = None) -> None:
+        self.connection = Connection(url, access)
 
     @property
     def url(self) -> str:
@@ -78,11 +92,12 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"url": self.url}
+    def __getstate__(self) -> dict[str, Any]:
+        # The token goes along: a copy that could not ask anything would be of no use to workers of dask.
+        return {"url": self.url, "access": self.connection.access}
 
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self.connection = Connection(state["url"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.connection = Connection(state["url"], state["access"])
 
     def __repr__(self) -> str:
         return f"<graticule.Client {self.url}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
@@ -26,26 +27,74 @@ _CHANNEL_OPTIONS = [
 ]
 
 
-class _Trailers(flight.ClientMiddlewareFactory):  # type: ignore[misc]
-    """Keeps the headers and trailers of the last call of each thread: the place of an error travels there."""
+# How pyarrow calls what a URL begins with.
+_SCHEMES = {"": "grpc", "grpc": "grpc", "grpc+tcp": "grpc+tcp", "grpcs": "grpc+tls", "grpc+tls": "grpc+tls"}
 
-    def __init__(self) -> None:
+
+class Access:
+    """How a client shows who it is, and whom it trusts; what is not given is taken from ``GRATICULE_TOKEN`` and ``GRATICULE_TLS_CA``.
+
+    `token` is shown with every call. `tls_ca` is a file (PEM) of authorities to trust in place of this machine's;
+    `tls_cert` and `tls_key` are files of a certificate to show to a server that asks for one. Printing it shows no secret.
+    """
+
+    def __init__(
+        self,
+        token: str | None = None,
+        tls_ca: str | os.PathLike[str] | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
+    ) -> None:
+        token = (token if token is not None else os.environ.get("GRATICULE_TOKEN", "")).strip()
+        if not all("!" <= c <= "~" for c in token):
+            raise ConnectionError("a token is a line of letters, digits and signs, without spaces")
+        if (tls_cert is None) != (tls_key is None):
+            raise ConnectionError("tls_cert and tls_key belong together: the files of a certificate and of its key")
+        self.token = token or None
+        self.tls_ca = tls_ca or os.environ.get("GRATICULE_TLS_CA") or None
+        self.tls_cert, self.tls_key = tls_cert, tls_key
+
+    def without_token(self) -> Access:
+        """The same for a place that must not learn the token."""
+        return Access("", self.tls_ca, self.tls_cert, self.tls_key)
+
+    def tls_options(self) -> dict[str, bytes]:
+        """What pyarrow wants to know."""
+        files = {"tls_root_certs": self.tls_ca, "cert_chain": self.tls_cert, "private_key": self.tls_key}
+        try:
+            return {name: _read(file) for name, file in files.items() if file}
+        except OSError as error:
+            raise ConnectionError(str(error)) from None
+
+    def __repr__(self) -> str:
+        return f"<graticule.Access token={'given' if self.token else 'none'} tls_ca={self.tls_ca}>"
+
+
+class _Middleware(flight.ClientMiddlewareFactory):  # type: ignore[misc]
+    """Shows the token, and keeps the headers and trailers of the last call of each thread: the place of an error travels there."""
+
+    def __init__(self, token: str | None) -> None:
         super().__init__()
         self.last = threading.local()
+        self._sent = {"authorization": f"Bearer {token}"} if token else {}
 
     def start_call(self, info: Any) -> flight.ClientMiddleware:
         headers: dict[str, str] = {}
         self.last.headers = headers
-        return _Keep(headers)
+        return _Keep(headers, self._sent)
 
     def headers(self) -> dict[str, str]:
         return getattr(self.last, "headers", {})
 
 
 class _Keep(flight.ClientMiddleware):  # type: ignore[misc]
-    def __init__(self, headers: dict[str, str]) -> None:
+    def __init__(self, headers: dict[str, str], sent: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers
+        self._sent = sent
+
+    def sending_headers(self) -> dict[str, str]:
+        return self._sent
 
     def received_headers(self, headers: dict[str, list[str]]) -> None:
         for key, values in headers.items():
@@ -56,16 +105,21 @@ class _Keep(flight.ClientMiddleware):  # type: ignore[misc]
 class Connection:
     """An open channel to one server. Safe to use from several threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, access: Access | None = None) -> None:
         scheme, _, rest = url.rpartition("://")
         address = rest.split("/")[0]
-        if scheme not in ("", "grpc", "grpc+tcp", "grpc+tls") or not address:
-            raise ConnectionError(f"'{url}' is not an address like grpc://host:port")
+        if scheme not in _SCHEMES or not address:
+            raise ConnectionError(f"'{url}' is not an address like grpc://host:port, or grpcs://host:port for TLS")
         self.url = f"{scheme or 'grpc'}://{address}"
-        self._trailers = _Trailers()
+        self.access = access or Access()
+        self.secure = _SCHEMES[scheme] == "grpc+tls"
+        self._middleware = _Middleware(self.access.token)
         self._nodes: dict[str, Connection] = {}
+        tls = self.access.tls_options() if self.secure else {}
         with self._translated():
-            self._client = flight.FlightClient(self.url, generic_options=_CHANNEL_OPTIONS, middleware=[self._trailers])
+            self._client = flight.FlightClient(
+                f"{_SCHEMES[scheme]}://{address}", generic_options=_CHANNEL_OPTIONS, middleware=[self._middleware], **tls
+            )
 
     def check(self, timeout: float) -> None:
         """Fails unless a server answers within `timeout` seconds."""
@@ -159,7 +213,9 @@ class Connection:
             return self
         url = uris[0].decode()
         if url not in self._nodes:
-            self._nodes[url] = Connection(url)
+            # A token that came over TLS is not sent on without it.
+            readable = self.secure and _SCHEMES.get(url.rpartition("://")[0]) != "grpc+tls"
+            self._nodes[url] = Connection(url, self.access.without_token() if readable else self.access)
         return self._nodes[url]
 
     @contextmanager
@@ -167,11 +223,16 @@ class Connection:
         try:
             yield
         except FAILURES as error:
-            raise translate(error, self._trailers.headers(), self.url) from None
+            raise translate(error, self._middleware.headers(), self.url) from None
 
 
 def _descriptor(command: bytes) -> flight.FlightDescriptor:
     return flight.FlightDescriptor.for_command(command)
+
+
+def _read(file: str | os.PathLike[str]) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
 
 
 def _options(form: str) -> flight.FlightCallOptions:

@@ -36,13 +36,29 @@ class QueryError(Error):
 
 
 class ConnectionError(Error):  # noqa: A001 - the name that users catch: graticule.ConnectionError
-    """The server cannot be reached, was not started, or the connection broke."""
+    """The server cannot be reached, was not started, does not know the token, or the connection broke."""
 
 
 # pyarrow wraps what the server said: "Flight returned invalid argument error, with message: <text>. gRPC client debug
 # context: UNKNOWN:Error received from peer ... Client context: OK. Detail: Failed".
 _BEFORE = re.compile(r"^(?:Flight |gRPC )?returned [\w -]+?, with message: ", re.IGNORECASE)
 _AFTER = re.compile(r"\. gRPC client debug context: .*|\. Client context: .*|\. Detail: \w+$", re.DOTALL)
+
+
+#: What gRPC says of failed TLS handshakes, and what to do.
+_TLS = (
+    ("certificate has expired", "the server's certificate has expired; whoever runs the server must renew it"),
+    ("certificate is not yet valid", "the server's certificate is not valid yet; look at the clocks of both machines"),
+    ("hostname verification check failed", "the server's certificate is for other names than that of the URL"),
+    ("is not in peer certificate", "the server's certificate is for other names than that of the URL"),
+    ("wrong version number", "the server does not speak TLS: use grpc://"),
+    ("http request", "the server does not speak TLS: use grpc://"),
+    (
+        "certificate verify failed",
+        "the server's certificate was signed by an unknown authority, or has expired; name the file of your authority (tls_ca=)",
+    ),
+    ("certificate required", "the server asks for a certificate of the client: give one (tls_cert=, tls_key=)"),
+)
 
 
 def said(text: str) -> str:
@@ -54,6 +70,13 @@ def translate(error: BaseException, trailers: Mapping[str, str], url: str) -> Er
     """The error of ours for an exception of pyarrow's, with the place that the server sent along."""
     # str() of a KeyError, which pyarrow uses for NOT_FOUND, is the repr of its text.
     text = said(str(error.args[0]) if error.args else str(error))
+    # BoringSSL and OpenSSL, one of which is in pyarrow, write it in their own ways.
+    plain = text.lower().replace("_", " ")
+    for mark, advice in _TLS:
+        if mark in plain:
+            return ConnectionError(f"cannot connect to {url}: {advice}")
+    if isinstance(error, flight.FlightUnauthenticatedError):
+        return ConnectionError(f"{url}: {text}")
     if isinstance(error, flight.FlightUnavailableError) or "failed to connect to all addresses" in text:
         return ConnectionError(f"cannot reach {url}: {text}")
     return QueryError(text, _number(trailers.get(LINE_HEADER)), _number(trailers.get(COLUMN_HEADER)))

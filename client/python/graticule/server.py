@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .client import Client
+from .connection import Access
 from .errors import ConnectionError
 
 _NAME = "graticule.exe" if os.name == "nt" else "graticule"
@@ -26,12 +27,15 @@ def serve(
     cache: str | None = None,
     threads: int | None = None,
     arguments: list[str] | None = None,
+    token: str | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
     program: str | os.PathLike[str] | None = None,
     timeout: float = 3600.0,
 ) -> Server:
     """Starts a server on a free port, indexes `paths` in place, and connects.
 
-    `data_dir` keeps the catalog; by default nothing is kept. `arguments` are passed on to ``graticule serve``. The
+    `data_dir` keeps the catalog; by default nothing is kept. `arguments` are passed on to ``graticule serve``. `token` and
+    `tls_ca` are for the client, as in :func:`connect`. The
     program is looked for in ``$GRATICULE``, on the PATH, and in the target folders of the repository that this package is in.
     Indexing counts towards `timeout` seconds. Closing the client ends the server; so does the end of this process.
     """
@@ -49,7 +53,7 @@ def serve(
         raise ConnectionError(f"cannot start {command[0]}: {error}") from error
     try:
         url = _url(process, errors, timeout)
-        return Server(url, process, errors, timeout=20.0)
+        return Server(url, process, errors, timeout=20.0, access=Access(token, tls_ca))
     except BaseException:
         process.kill()
         process.wait()
@@ -59,8 +63,10 @@ def serve(
 class Server(Client):
     """A client whose server is a child of this process; closing it ends the server."""
 
-    def __init__(self, url: str, process: subprocess.Popen[str], errors: IO[bytes], timeout: float) -> None:
-        super().__init__(url)
+    def __init__(
+        self, url: str, process: subprocess.Popen[str], errors: IO[bytes], timeout: float, access: Access | None = None
+    ) -> None:
+        super().__init__(url, access)
         self.process = process
         self._errors = errors
         self.connection.check(timeout)
@@ -89,7 +95,7 @@ class Server(Client):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process is a plain client: the server has one owner.
-        return Client, (self.url,)
+        return Client, (self.url, self.connection.access)
 
 
 def find_program() -> Path:

@@ -12,6 +12,8 @@ use super::{Failure, progress};
 use crate::config::{ServerFlags, Settings};
 use crate::database::Database;
 use crate::flight::server::FlightServer;
+use crate::http::{HttpServer, Ready};
+use crate::sockets::raise_open_files;
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
@@ -26,6 +28,7 @@ pub struct Arguments {
 /// Serves until SIGINT or SIGTERM.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = Settings::resolve(&arguments.server)?;
+    raise_open_files();
     let roots = if settings.root.is_empty() { &arguments.paths } else { &settings.root };
     let objects = Objects::new(roots).map_err(|e| e.to_string())?;
     let database = Arc::new(Database::open(&settings, objects).await?);
@@ -34,6 +37,12 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     // Bound before indexing, so that a port in use is told at once and not after an hour.
     let server = FlightServer::bind(&settings, database.clone()).await?;
+    let ready = Ready::default();
+    if let Some(address) = &settings.http {
+        let http = HttpServer::bind(address).await?;
+        eprintln!("health and metrics on http://{}", http.address());
+        tokio::spawn(http.run(server.observed(), ready.clone()));
+    }
     if !arguments.paths.is_empty() {
         let report = database.index(&arguments.paths, progress::bar()).await?;
         tell(&report);
@@ -44,9 +53,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let stop = stop_signal()?;
     {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "listening on grpc://{}", server.address())?;
+        writeln!(out, "listening on {}", server.url())?;
         out.flush()?;
     }
+    ready.set(true);
     Ok(server.run(stop).await?)
 }
 

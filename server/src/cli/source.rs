@@ -1,5 +1,6 @@
 //! Where statements of `sql` and `shell` run: on a server, or on an engine inside this process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -7,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use clap::Args;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use graticule_client::Client;
+use graticule_client::{Client, Options, TLS_CA_VARIABLE};
 use graticule_query::{Form, Parameters, QueryError};
 use graticule_storage::object::Objects;
 
@@ -28,6 +29,18 @@ pub struct SourceArguments {
     /// Files and folders to index and query inside this process, without a server
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "url")]
     index: Vec<String>,
+    /// File of the token to show to the server [default: the token in GRATICULE_TOKEN]
+    #[arg(long, env = "GRATICULE_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
+    token_file: Option<PathBuf>,
+    /// Authorities (PEM) to trust in place of this machine's, for grpcs:// with a certificate of your own
+    #[arg(long, env = TLS_CA_VARIABLE, value_name = "FILE", hide_env_values = true)]
+    tls_ca: Option<PathBuf>,
+    /// Certificate (PEM) to show to a server that asks for one
+    #[arg(long, env = "GRATICULE_TLS_CLIENT_CERT", value_name = "FILE", hide_env_values = true, requires = "tls_client_key")]
+    tls_client_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, env = "GRATICULE_TLS_CLIENT_KEY", value_name = "FILE", hide_env_values = true, requires = "tls_client_cert")]
+    tls_client_key: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineFlags,
 }
@@ -97,14 +110,34 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl SourceArguments {
+    /// How to connect: what the flags say over what the environment says.
+    fn options(&self) -> Result<Options, String> {
+        let mut options = Options::from_environment().map_err(|e| e.to_string())?;
+        if let Some(file) = &self.token_file {
+            options = options.token_file(file).map_err(|e| e.to_string())?;
+        }
+        if let Some(file) = &self.tls_ca {
+            options = options.tls_ca_file(file).map_err(|e| e.to_string())?;
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_client_cert, &self.tls_client_key) {
+            let read = |file: &PathBuf| std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()));
+            options = options.tls_identity(read(certificate)?, read(key)?);
+        }
+        Ok(options)
+    }
+}
+
 impl Source {
     /// Connects, or indexes what is to be indexed. Errors are one readable line.
     pub async fn open(arguments: &SourceArguments) -> Result<Source, String> {
         if arguments.index.is_empty() {
             let url = arguments.url.as_deref().unwrap_or(DEFAULT_URL);
-            let client = Client::connect(url)
-                .await
-                .map_err(|e| format!("{e}; start a server with `graticule serve PATH`, or query files without one with --index PATH"))?;
+            let options = arguments.options()?;
+            let client = Client::connect_with(url, &options).await.map_err(|e| match e.to_string() {
+                e if url.starts_with("grpcs") => e,
+                e => format!("{e}; start a server with `graticule serve PATH`, or query files without one with --index PATH"),
+            })?;
             return Ok(Source { place: Place::Server(Box::new(client)), changes: 0 });
         }
         // The user's own process reads what the user may read.

@@ -26,6 +26,7 @@ use tonic::Status;
 use super::sizing::{Sizing, travelling};
 use super::status;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 
 /// Encoded batches that wait for the client while the next is computed.
 const AHEAD: usize = 2;
@@ -40,6 +41,8 @@ pub struct Runner {
     pub workers: Handle,
     /// Who may run now.
     pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The flow of one answer. Dropping it cancels the query.
@@ -68,17 +71,21 @@ impl Runner {
     pub fn stream(&self, statements: Vec<Prepared>, schema: SchemaRef, cancelled: watch::Receiver<bool>) -> Answer {
         let (sender, messages) = mpsc::channel(AHEAD);
         let (limits, deadline) = (self.limits.clone(), self.limits.deadline());
+        let (metrics, measured) = (self.metrics.clone(), self.metrics.begin());
         let work = self.workers.spawn(async move {
             let flow = async {
                 let permit = limits.admit().await?;
                 let rows = Rows::new(statements, schema.clone());
+                let counted = metrics.clone();
                 let batches = stream::try_unfold(rows, |mut rows| async { Ok(rows.next().await?.map(|batch| (batch, rows))) })
+                    .inspect_ok(move |batch: &RecordBatch| counted.rows_sent.add(batch.num_rows() as u64))
                     .map_err(|status: Status| FlightError::Tonic(Box::new(status)));
                 let mut encoded = FlightDataEncoderBuilder::new().with_schema(schema).with_max_flight_data_size(usize::MAX).build(batches);
                 while let Some(message) = encoded.next().await {
                     let message = message.map_err(status::from_flight)?;
+                    metrics.bytes_sent.add((message.data_header.len() + message.data_body.len()) as u64);
                     if sender.send(Ok(message)).await.is_err() {
-                        break;
+                        return Err(Status::cancelled("the client has left"));
                     }
                 }
                 drop(permit);
@@ -86,6 +93,7 @@ impl Runner {
             };
             // What was held is let go before the client is told, since telling waits for the client.
             let ended = guarded(flow, Some(deadline), cancelled, &limits).await;
+            measured.end(&ended);
             if let Err(status) = ended {
                 let _ = sender.send(Err(status)).await;
             }
@@ -100,6 +108,7 @@ impl Runner {
         let limits = self.limits.clone();
         let deadline = (!statement.has_effect()).then(|| limits.deadline());
         let (_never, cancelled) = watch::channel(false);
+        let measured = self.metrics.begin();
         let work = async move {
             let flow = async {
                 let permit = limits.admit().await?;
@@ -118,7 +127,9 @@ impl Runner {
                 drop(permit);
                 Ok(gathered)
             };
-            guarded(flow, deadline, cancelled, &limits).await
+            let ended = guarded(flow, deadline, cancelled, &limits).await;
+            measured.end(&ended);
+            ended
         };
         self.on_workers(work).await
     }

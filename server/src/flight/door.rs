@@ -1,5 +1,5 @@
-//! The door in front of the service: a panic in one request is answered as INTERNAL and harms no other, and `GetSchema`,
-//! which the Flight SQL service trait leaves out, is answered.
+//! The door in front of the service: who calls is asked for a token where there are tokens, a panic in one request is answered
+//! as INTERNAL and harms no other, and `GetSchema`, which the Flight SQL service trait leaves out, is answered.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,23 +12,52 @@ use arrow_flight::{
 };
 use futures::FutureExt;
 use prost::Message;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::service::Service;
 use super::statement::form_of;
 use super::status;
+use crate::access::gate::Arrival;
+use crate::access::{Gate, Role};
+use crate::metrics::Metrics;
 
 /// What clients talk to.
 #[derive(Clone)]
 pub struct Door {
     service: Arc<Service>,
+    gate: Gate,
+    metrics: Arc<Metrics>,
 }
 
 impl Door {
     /// A door in front of a service.
-    pub fn new(service: Service) -> Door {
-        Door { service: Arc::new(service) }
+    pub fn new(service: Service, gate: Gate, metrics: Arc<Metrics>) -> Door {
+        Door { service: Arc::new(service), gate, metrics }
     }
+
+    /// The call with the role of its caller among its extensions, where [`role_of`] finds it, and with the caller's address, where
+    /// tonic looks for it.
+    fn admitted<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
+        let role = self.counted(self.gate.enter(request.metadata(), request.extensions()))?;
+        request.extensions_mut().insert(role);
+        if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
+            request.extensions_mut().insert(peer);
+        }
+        Ok(request)
+    }
+
+    fn counted<T>(&self, entered: Result<T, Status>) -> Result<T, Status> {
+        entered.inspect_err(|status| {
+            if status.code() == Code::Unauthenticated {
+                self.metrics.unauthenticated.add(1);
+            }
+        })
+    }
+}
+
+/// The role of an admitted call. What was not admitted may do least.
+pub fn role_of<T>(request: &Request<T>) -> Role {
+    request.extensions().get().copied().unwrap_or(Role::Reader)
 }
 
 async fn guarded<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
@@ -46,23 +75,29 @@ impl FlightService for Door {
     type DoExchangeStream = <Service as FlightService>::DoExchangeStream;
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
-        guarded(self.service.handshake(request)).await
+        let token = self.counted(self.gate.welcome(request.metadata(), request.extensions()))?;
+        let mut response = guarded(self.service.handshake(request)).await?;
+        if let Some(token) = token {
+            response.metadata_mut().insert("authorization", token);
+        }
+        Ok(response)
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        guarded(self.service.list_flights(request)).await
+        guarded(self.service.list_flights(self.admitted(request)?)).await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        guarded(self.service.get_flight_info(request)).await
+        guarded(self.service.get_flight_info(self.admitted(request)?)).await
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        guarded(self.service.poll_flight_info(request)).await
+        guarded(self.service.poll_flight_info(self.admitted(request)?)).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         guarded(async {
+            let request = self.admitted(request)?;
             let form = form_of(request.metadata())?;
             let any = Any::decode(request.get_ref().cmd.as_ref()).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
             let command = Command::try_from(any).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
@@ -74,22 +109,22 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        guarded(self.service.do_get(request)).await
+        guarded(self.service.do_get(self.admitted(request)?)).await
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        guarded(self.service.do_put(request)).await
+        guarded(self.service.do_put(self.admitted(request)?)).await
     }
 
     async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        guarded(self.service.do_exchange(request)).await
+        guarded(self.service.do_exchange(self.admitted(request)?)).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        guarded(self.service.do_action(request)).await
+        guarded(self.service.do_action(self.admitted(request)?)).await
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        guarded(self.service.list_actions(request)).await
+        guarded(self.service.list_actions(self.admitted(request)?)).await
     }
 }

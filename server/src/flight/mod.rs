@@ -1,6 +1,7 @@
 //! The Flight SQL door.
 //!
-//! * [`server`]: the socket, from binding to the graceful end; `linger`: closing without losing an answer.
+//! * [`server`]: the socket, from binding to the graceful end; `incoming`: connections, with TLS and without; `linger`: closing
+//!   without losing an answer.
 //! * `door`: panics and `GetSchema`; `service`: each message to what it means.
 //! * `statement`: planning, parameters, tickets; `pending`: what tickets stand for.
 //! * `answer`: queries on their threads, back-pressure, deadlines; `sizing`: batches of a size that travels well.
@@ -8,6 +9,7 @@
 
 mod answer;
 mod door;
+mod incoming;
 mod linger;
 mod metadata;
 mod pending;

@@ -1,25 +1,26 @@
 //! The socket: bound at once, served until told to stop, then given some time for what is running.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use futures::TryStreamExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::answer::Runner;
 use super::door::Door;
-use super::linger::Lingering;
+use super::incoming::Incoming;
 use super::service::Service;
 use super::statement::Planner;
+use crate::access::{Gate, Tokens, exposure, tls};
 use crate::config::Settings;
 use crate::database::Database;
 use crate::limits::Limits;
+use crate::metrics::{Metrics, Observed};
+use crate::sockets::not_bound;
 
 /// What may be on its way in one stream or connection before the receiver has taken it: enough for loopback and for
 /// 10 Gbit/s over 10 ms.
@@ -38,19 +39,30 @@ pub struct FlightServer {
     listener: TcpListener,
     address: SocketAddr,
     door: Door,
-    limits: Limits,
+    tls: Option<TlsAcceptor>,
+    observed: Observed,
 }
 
 impl FlightServer {
     /// Binds the address of the settings. Errors are one readable line.
     pub async fn bind(settings: &Settings, database: Arc<Database>) -> Result<FlightServer, String> {
+        let tls = tls::acceptor(settings)?;
+        let gate = match &settings.tokens {
+            Some(file) => Gate::Tokens(Arc::new(Tokens::read(file)?)),
+            None => Gate::Open,
+        };
         let limits = Limits::new(settings.max_concurrent, settings.query_timeout.0);
         let workers = database.workers().cloned().ok_or("the database is closed")?;
-        let listener = TcpListener::bind(&settings.listen).await.map_err(|e| not_bound(&settings.listen, &e))?;
-        let address = listener.local_addr().map_err(|e| not_bound(&settings.listen, &e))?;
-        let runner = Runner { workers, limits: limits.clone() };
-        let door = Door::new(Service::new(Planner { database, runner }));
-        Ok(FlightServer { listener, address, door, limits })
+        let listener = TcpListener::bind(&settings.listen).await.map_err(|e| not_bound("--listen", &settings.listen, &e))?;
+        let address = listener.local_addr().map_err(|e| not_bound("--listen", &settings.listen, &e))?;
+        if let Some(warning) = exposure::check(settings, address)? {
+            tracing::warn!("{warning}");
+        }
+        let metrics = Arc::new(Metrics::default());
+        let runner = Runner { workers, limits: limits.clone(), metrics: metrics.clone() };
+        let door = Door::new(Service::new(Planner { database: database.clone(), runner }), gate, metrics.clone());
+        let observed = Observed { metrics, limits, database, settings: Arc::new(settings.clone()) };
+        Ok(FlightServer { listener, address, door, tls, observed })
     }
 
     /// The address that it listens on, with the port that was free.
@@ -58,11 +70,21 @@ impl FlightServer {
         self.address
     }
 
+    /// What clients connect to: `grpc://` or `grpcs://` and the address.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "grpcs" } else { "grpc" }, self.address)
+    }
+
+    /// What it counts, for whoever wants to look at it.
+    pub fn observed(&self) -> Observed {
+        self.observed.clone()
+    }
+
     /// Serves until `stop` is ready. Then no query is taken any more, and those that run get [`GRACE`] to end.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), String> {
         let service = FlightServiceServer::new(self.door).max_decoding_message_size(MOST_RECEIVED).max_encoding_message_size(usize::MAX);
-        // Without nodelay a small answer waits 40 ms for the acknowledgement of what went before.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true)).map_ok(Lingering::new);
+        let limits = self.observed.limits.clone();
+        let incoming = Incoming::new(self.listener, self.tls, self.observed.metrics);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = Server::builder()
             .initial_stream_window_size(WINDOW)
@@ -80,28 +102,17 @@ impl FlightServer {
             ended = &mut serving => return ended.map_err(|e| format!("the server ended: {e}")),
             () = stop => {}
         }
-        self.limits.close();
+        limits.close();
         let _ = stopping.send(());
         let ended = match timeout(GRACE, &mut serving).await {
             Ok(ended) => ended,
             Err(_) => {
                 tracing::warn!("queries were still running after {} seconds and are ended", GRACE.as_secs());
-                self.limits.end();
+                limits.end();
                 // A moment for telling their clients.
                 timeout(FAREWELL, serving).await.unwrap_or(Ok(()))
             }
         };
         ended.map_err(|e| format!("the server ended: {e}"))
-    }
-}
-
-/// Why an address could not be listened on, and what would help.
-fn not_bound(address: &str, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!("{address} is in use by another program (another graticule?); choose another with --listen"),
-        io::ErrorKind::PermissionDenied => format!("{address}: this user may not listen there; ports below 1024 need more rights"),
-        io::ErrorKind::AddrNotAvailable => format!("{address} is not an address of this machine"),
-        io::ErrorKind::InvalidInput => format!("--listen {address}: write it like 127.0.0.1:8815"),
-        _ => format!("cannot listen on {address}: {error}"),
     }
 }

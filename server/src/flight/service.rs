@@ -27,6 +27,7 @@ use graticule_query::{Form, Parameters};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::door::role_of;
 use super::metadata;
 use super::pending::{Pending, Table, Work};
 use super::sizing::travelling;
@@ -121,7 +122,7 @@ impl Service {
         rows: &[Vec<datafusion::common::ScalarValue>],
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (ticket, schema) = self.planner.keep(&self.pending, text, form, rows).await?;
+        let (ticket, schema) = self.planner.keep(&self.pending, text, form, rows, role_of(&request)).await?;
         let ticket = TicketStatementQuery { statement_handle: ticket.as_bytes().to_vec().into() };
         info(&schema, ticket.as_any().encode_to_vec(), request.into_inner())
     }
@@ -180,7 +181,7 @@ fn encoded(schema: SchemaRef, batches: Vec<RecordBatch>) -> Data {
 impl FlightSqlService for Service {
     type FlightService = Service;
 
-    /// Nobody has to say who they are; a client that wants to may.
+    /// The door has asked who calls, and adds to the answer what the client shows from now on.
     async fn do_handshake(
         &self,
         _request: Request<Streaming<HandshakeRequest>>,
@@ -227,7 +228,7 @@ impl FlightSqlService for Service {
         let statement = self.statement(&query.prepared_statement_handle)?;
         let form = form_of(request.metadata())?.unwrap_or(statement.form);
         let rows = statement.parameter_rows();
-        let (ticket, _) = self.planner.keep(&self.pending, &statement.text, form, &rows).await?;
+        let (ticket, _) = self.planner.keep(&self.pending, &statement.text, form, &rows, role_of(&request)).await?;
         self.do_get_statement(TicketStatementQuery { statement_handle: ticket.as_bytes().to_vec().into() }, request).await
     }
 
@@ -270,17 +271,17 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        let statement = self.statement(&query.prepared_statement_handle)?;
+        let (statement, role) = (self.statement(&query.prepared_statement_handle)?, role_of(&request));
         self.bound(&statement, request.into_inner()).await?;
-        self.planner.update(&statement.text, &statement.parameter_rows()).await
+        self.planner.update(&statement.text, &statement.parameter_rows(), role).await
     }
 
     async fn do_put_statement_update(
         &self,
         update: CommandStatementUpdate,
-        _request: Request<PeekableFlightDataStream>,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        self.planner.update(&update.query, &[vec![]]).await
+        self.planner.update(&update.query, &[vec![]], role_of(&request)).await
     }
 
     async fn do_action_cancel_query(

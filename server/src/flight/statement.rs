@@ -15,7 +15,10 @@ use super::answer::Runner;
 use super::pending::{Table, Work};
 use super::sizing::travelling;
 use super::status;
+use crate::access::Role;
+use crate::access::gate::only_admin;
 use crate::database::Database;
+use crate::metrics::Outcome;
 
 /// Header that asks for a form: `rows` or `array`.
 pub const FORM_HEADER: &str = "graticule-form";
@@ -102,12 +105,26 @@ pub struct Planner {
 impl Planner {
     /// Plans a statement, on the query threads.
     pub async fn plan(&self, text: &str, form: Form, parameters: Parameters) -> Result<Prepared, Status> {
+        let planned = self.planned(text, form, parameters).await;
+        planned.inspect_err(|status| self.runner.metrics.ended(Outcome::of(status)))
+    }
+
+    async fn planned(&self, text: &str, form: Form, parameters: Parameters) -> Result<Prepared, Status> {
         self.runner.limits.open()?;
         if text.len() > LONGEST_TEXT {
             return Err(Status::invalid_argument(format!("the statement has {} bytes; at most {LONGEST_TEXT} are taken", text.len())));
         }
         let (engine, text) = (self.database.engine().clone(), text.to_string());
         self.runner.on_workers(async move { engine.prepare(&text, form, parameters).await.map_err(|e| status::from_query(&e)) }).await
+    }
+
+    /// Plans a statement that a caller of this role may run.
+    async fn plan_for(&self, role: Role, text: &str, form: Form, row: &[ScalarValue]) -> Result<Prepared, Status> {
+        let prepared = self.plan(text, form, Parameters::Values(row.to_vec())).await?;
+        if prepared.has_effect() {
+            only_admin(role).inspect_err(|status| self.runner.metrics.ended(Outcome::of(status)))?;
+        }
+        Ok(prepared)
     }
 
     /// Plans a statement once for each row of parameters and keeps it for a ticket. One with an effect is run now.
@@ -117,11 +134,12 @@ impl Planner {
         text: &str,
         form: Form,
         rows: &[Vec<ScalarValue>],
+        role: Role,
     ) -> Result<(Uuid, SchemaRef), Status> {
         let mut planned = Vec::with_capacity(rows.len());
         let mut schema = None;
         for row in rows {
-            let prepared = self.plan(text, form, Parameters::Values(row.clone())).await?;
+            let prepared = self.plan_for(role, text, form, row).await?;
             schema.get_or_insert_with(|| travelling(&prepared.schema()));
             planned.push(prepared);
         }
@@ -143,10 +161,10 @@ impl Planner {
 
     /// Runs a statement for its effect, once for each row of parameters. Returns the number of rows of its answers, which
     /// nobody wants, for a query, and 0 for a statement with an effect.
-    pub async fn update(&self, text: &str, rows: &[Vec<ScalarValue>]) -> Result<i64, Status> {
+    pub async fn update(&self, text: &str, rows: &[Vec<ScalarValue>], role: Role) -> Result<i64, Status> {
         let mut count = 0i64;
         for row in rows {
-            let prepared = self.plan(text, Form::Rows, Parameters::Values(row.clone())).await?;
+            let prepared = self.plan_for(role, text, Form::Rows, row).await?;
             let effect = prepared.has_effect();
             let batches = self.runner.collect(prepared, MOST_HELD_BYTES).await?;
             if !effect {

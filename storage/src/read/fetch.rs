@@ -50,6 +50,14 @@ pub struct Fetched {
     pub(super) metrics: TileMetrics,
 }
 
+impl Fetched {
+    /// What the fetched chunks will be decoded to, bytes.
+    pub(super) fn bytes_to_decode(&self) -> u64 {
+        let parts = self.columns.iter().flat_map(|(plan, chunks)| plan.parts.iter().zip(chunks));
+        parts.filter(|(_, chunk)| matches!(chunk, ChunkBytes::Stored { .. })).map(|(part, _)| part.decoded_len as u64).sum()
+    }
+}
+
 /// Fetches what the plans need and the cache does not hold.
 pub(super) async fn fetch(objects: &Objects, cache: Option<&ChunkCache>, extent: Extent, plans: Vec<ColumnPlan>) -> Result<Fetched> {
     let begin = Instant::now();

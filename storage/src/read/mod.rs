@@ -108,6 +108,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Totals {
+    bytes_decoded: AtomicU64,
     chunks_read: AtomicU64,
     chunks_cached: AtomicU64,
     bytes_read: AtomicU64,
@@ -128,6 +129,8 @@ pub struct ReaderStatistics {
     pub chunks_cached: u64,
     /// Bytes fetched.
     pub bytes_read: u64,
+    /// Bytes that chunks were decoded to.
+    pub bytes_decoded: u64,
     /// Bytes in the cache now.
     pub cache_used: u64,
 }
@@ -171,7 +174,9 @@ impl Reader {
 
     /// Decodes on the calling thread; crops and applies the encoding while copying into the tile.
     pub fn decode(&self, fetched: Fetched) -> Result<Tile> {
+        let bytes = fetched.bytes_to_decode();
         let (tile, due) = decode::tile(fetched, Some(&self.inner.cache), self.inner.index.statistics())?;
+        self.inner.totals.bytes_decoded.fetch_add(bytes, Ordering::Relaxed);
         if due && !self.inner.writing.swap(true, Ordering::AcqRel) {
             // Statistics wait for the disk on a thread of their own.
             let inner = Arc::clone(&self.inner);
@@ -205,6 +210,7 @@ impl Reader {
             chunks_read: totals.chunks_read.load(Ordering::Relaxed),
             chunks_cached: totals.chunks_cached.load(Ordering::Relaxed),
             bytes_read: totals.bytes_read.load(Ordering::Relaxed),
+            bytes_decoded: totals.bytes_decoded.load(Ordering::Relaxed),
             cache_used: self.cache_used(),
         }
     }

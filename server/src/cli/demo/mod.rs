@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampSecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
 use console::Term;
-use graticule_client::{Axis, Client, Dataset};
+use graticule_client::{Axis, Client, Dataset, Options};
 use graticule_storage::object::Objects;
 
 use self::map::Raster;
@@ -53,7 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let serving = tokio::spawn(server.run(async {
         let _ = stopped.await;
     }));
-    let client = Client::connect(&url).await.map_err(Refusal::from)?;
+    let client = Client::connect_with(&url, &Options::new()).await.map_err(Refusal::from)?;
     let mut guide = Guide::new(client);
     let ended = guide.tour(&url, folder).await;
     let _ = stop.send(());

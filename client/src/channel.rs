@@ -1,0 +1,185 @@
+//! Channels: `grpc://` without and `grpcs://` with TLS, and what is wrong with a certificate in one line.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage, OtherError, RootCertStore,
+};
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::options::{Options, TLS_CA_VARIABLE};
+use crate::{Error, Result};
+
+/// HTTP/2 window: what may be in flight unread. Large enough that loopback and long lines both run at full speed.
+const WINDOW: u32 = 16 << 20;
+
+/// How long connecting may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The port of `grpcs://host`.
+const DEFAULT_PORT: u16 = 443;
+
+/// What a client without a certificate is told where one is asked for.
+const NO_CERTIFICATE: &str =
+    "the server asks for a certificate of the client: give one with its key (tls_identity, --tls-client-cert --tls-client-key)";
+
+/// True for a URL that is reached over TLS; an error for one that is not of a Graticule server.
+pub(crate) fn is_secure(url: &str) -> Result<bool> {
+    match url.split_once("://") {
+        Some(("grpc" | "grpc+tcp" | "http", _)) | None => Ok(false),
+        Some(("grpcs" | "grpc+tls" | "https", _)) => Ok(true),
+        Some((scheme, _)) => Err(Error::connection(format!(
+            "'{url}': the scheme '{scheme}' is not supported; use grpc://host:port, or grpcs://host:port for TLS"
+        ))),
+    }
+}
+
+/// An open HTTP/2 channel to `grpc://host:port` or `grpcs://host:port`. The token of the options is not sent by it: it belongs to calls.
+pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
+    let secure = is_secure(url)?;
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let address = rest.split('/').next().unwrap_or(rest);
+    let wrong = |e: &dyn std::fmt::Display| Error::connection(format!("'{url}' is not an address like grpc://host:port: {e}"));
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|e| wrong(&e))?
+        .connect_timeout(PATIENCE)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
+    let channel = if secure {
+        let origin = format!("https://{address}").parse::<Uri>().map_err(|e| wrong(&e))?;
+        let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = endpoint.uri().port_u16().unwrap_or(DEFAULT_PORT);
+        let name = ServerName::try_from(host.clone()).map_err(|e| wrong(&e))?;
+        let tls = TlsConnector::from(Arc::new(configuration(options)?));
+        let connector = tower::service_fn(move |_: Uri| {
+            let (tls, host, name) = (tls.clone(), host.clone(), name.clone());
+            async move { connect(&tls, &host, port, name).await.map(TokioIo::new) }
+        });
+        endpoint.origin(origin).connect_with_connector(connector).await
+    } else {
+        endpoint.connect().await
+    };
+    channel.map_err(|e| Error::connection(format!("cannot connect to {url}: {}", root(&e))))
+}
+
+/// A connection after its handshake. Errors say what to do.
+async fn connect(
+    tls: &TlsConnector,
+    host: &str,
+    port: u16,
+    name: ServerName<'static>,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let handshake = tokio::time::timeout(PATIENCE, tls.connect(name, stream)).await;
+    let done = handshake.map_err(|_| io::Error::other("the server did not answer the TLS handshake; without TLS, use grpc://"))?;
+    done.map_err(|e| match explained(&e) {
+        Some(text) => io::Error::other(text),
+        None if e.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::other("the server closed the connection during the TLS handshake; without TLS, use grpc://")
+        }
+        None => e,
+    })
+}
+
+/// What the client accepts and shows.
+fn configuration(options: &Options) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &options.tls_ca {
+        Some(pem) => {
+            for certificate in certificates(pem, "authorities")? {
+                roots.add(certificate).map_err(|e| Error::connection(format!("the file of authorities: {e}")))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::connection(format!("TLS cannot be used: {e}")))?
+        .with_root_certificates(roots);
+    let mut configuration = match &options.tls_identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| Error::connection(format!("the client's key: {e}")))?;
+            builder
+                .with_client_auth_cert(certificates(chain, "the client's certificate")?, key)
+                .map_err(|e| Error::connection(format!("the client's certificate and key: {e}")))?
+        }
+    };
+    configuration.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(configuration)
+}
+
+/// The certificates of a PEM file; an error when there are none.
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(Error::connection(format!("{what}: no certificate in PEM is in the file"))),
+        Err(e) => Err(Error::connection(format!("{what}: not PEM: {e}"))),
+    }
+}
+
+/// The innermost cause, in our words where it is one of TLS.
+pub(crate) fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = Some(error);
+    while let Some(e) = cause {
+        text = e.to_string();
+        if let Some(known) = e.downcast_ref::<io::Error>().and_then(explained) {
+            return known;
+        }
+        cause = e.source();
+    }
+    // In TLS 1.3 it comes after the handshake, and HTTP/2 keeps the text only.
+    if text.ends_with("CertificateRequired") { NO_CERTIFICATE.to_owned() } else { text }
+}
+
+/// A TLS error inside of an error of a socket, as one line that says what to do.
+fn explained(error: &io::Error) -> Option<String> {
+    let tls = error.get_ref()?.downcast_ref::<TlsError>()?;
+    Some(match tls {
+        TlsError::InvalidCertificate(why) => of_certificate(why),
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => "the server does not speak TLS: use grpc://".to_owned(),
+        TlsError::AlertReceived(AlertDescription::CertificateRequired) => NO_CERTIFICATE.to_owned(),
+        TlsError::AlertReceived(alert) => format!("the server ended the TLS handshake: {alert:?}"),
+        other => format!("TLS: {other}"),
+    })
+}
+
+fn of_certificate(why: &CertificateError) -> String {
+    match why {
+        CertificateError::ExpiredContext { time, not_after } => {
+            let days = time.as_secs().saturating_sub(not_after.as_secs()) / 86_400;
+            format!("the server's certificate has expired {days} days ago; whoever runs the server must renew it")
+        }
+        CertificateError::Expired => "the server's certificate has expired; whoever runs the server must renew it".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; look at the clocks of both machines".to_owned()
+        }
+        CertificateError::UnknownIssuer => format!(
+            "the server's certificate was signed by an unknown authority; if it is yours, name its file (tls_ca, --tls-ca, {TLS_CA_VARIABLE})"
+        ),
+        CertificateError::NotValidForName => "the server's certificate is for other names than that of the URL".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            format!("the server's certificate is not for {}, but for {}", expected.to_str(), presented.join(", "))
+        }
+        CertificateError::Other(OtherError(inner)) if inner.to_string().contains("CaUsedAsEndEntity") => {
+            "the server shows the certificate of an authority (CA:TRUE), which is none of a server; docs/security.md says how to make one"
+                .to_owned()
+        }
+        other => format!("the server's certificate is not accepted: {other}"),
+    }
+}
