@@ -7,6 +7,7 @@
 //! * `crs`: coordinate reference systems, for geometries and for `WARP`.
 //! * `geometry`: tables of geometries, and which cells of a cube they cover.
 //! * `grids` holds cubes that are derived from cubes, and grids without cubes.
+//! * `shared`: the same query planned in several processes, and its leaves cut into parts.
 //! * `result` gives answers their form: rows, or arrays.
 //!
 //! This room opens no socket and starts no process.
@@ -25,6 +26,7 @@ mod optimizer;
 mod plan;
 mod result;
 mod session;
+mod shared;
 mod table;
 mod view;
 mod views;
@@ -32,3 +34,4 @@ mod views;
 pub use error::{ErrorKind, QueryError};
 pub use result::Form;
 pub use session::{Engine, EngineSettings, Parameters, Prepared};
+pub use shared::{Recipe, SharedPlan, Splittable, Unit, splittable};

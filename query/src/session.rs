@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, TableFunctionImpl};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
@@ -58,7 +59,7 @@ pub enum Parameters {
 /// Text in, batches out. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    context: SessionContext,
+    pub(crate) context: SessionContext,
     catalog: Arc<Catalog>,
     pub(crate) cubes: Arc<CubeSchema>,
 }
@@ -77,7 +78,7 @@ enum Work {
     /// A cube statement.
     Statement(Box<Statement>),
     /// A query.
-    Query { plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
+    Query { plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared>, asked: Arc<Asked> },
     /// EXPLAIN of a query.
     Explain { analyze: bool, plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
     /// `CREATE VIEW` and `DROP VIEW`.
@@ -175,8 +176,19 @@ impl Engine {
     }
 
     async fn query(&self, text: Desugared, form: Form, parameters: Parameters, explain: Option<bool>) -> Result<Prepared, QueryError> {
-        let text = Arc::new(text);
         let state = self.state(&parameters);
+        self.query_in(state, Arc::new(text), form, parameters, explain).await
+    }
+
+    /// The same in a session's state that is there.
+    pub(crate) async fn query_in(
+        &self,
+        state: SessionState,
+        text: Arc<Desugared>,
+        form: Form,
+        parameters: Parameters,
+        explain: Option<bool>,
+    ) -> Result<Prepared, QueryError> {
         let failed = |e| self.error(e, &text);
         let mut statement = state.sql_to_statement(&text.sql, &state.config_options().sql_parser.dialect).map_err(failed)?;
         if let Some(statement) = views::statement(&statement).map_err(|e| e.located(&text))? {
@@ -205,7 +217,11 @@ impl Engine {
             };
             let plan = physical.map_err(failed)?;
             match explain {
-                None => self.prepared(plan.schema(), Work::Query { plan, text: text.clone() }),
+                None => {
+                    let began = state.execution_props().query_execution_start_time;
+                    let asked = Arc::new(Asked { form, parameters, began });
+                    self.prepared(plan.schema(), Work::Query { plan, text: text.clone(), asked })
+                }
                 Some(analyze) => self.prepared(explain::schema(), Work::Explain { analyze, plan, text: text.clone() }),
             }
         };
@@ -234,6 +250,21 @@ impl Engine {
         Ok((logical, types))
     }
 
+    /// The memory and files that queries share.
+    pub fn runtime(&self) -> Arc<RuntimeEnv> {
+        self.context.runtime_env()
+    }
+
+    /// Caches, CPU threads and what was read.
+    pub fn reader(&self) -> &Reader {
+        self.cubes.reader()
+    }
+
+    /// Makes a function that gives a table known to queries: `SELECT * FROM name()`.
+    pub fn register_table_function(&self, name: &str, function: Arc<dyn TableFunctionImpl>) {
+        self.context.register_udtf(name, function);
+    }
+
     /// The session's state for one query: with its parameters, and the time at which it began.
     pub(crate) fn state(&self, parameters: &Parameters) -> SessionState {
         let planner = SubsetPlanner { parameters: parameters.clone(), cubes: self.cubes.clone() };
@@ -248,6 +279,16 @@ impl Engine {
     pub(crate) fn error(&self, error: DataFusionError, text: &Desugared) -> QueryError {
         explain::readable(error, text, &self.catalog)
     }
+}
+
+/// How a query was asked, beside its text.
+pub(crate) struct Asked {
+    /// How the answer is laid out.
+    pub form: Form,
+    /// `$1`, `$2` ...
+    pub parameters: Parameters,
+    /// What `now()` is.
+    pub began: Option<DateTime<Utc>>,
 }
 
 /// A half of the memory, shared by the partitions; the other half is for tiles and answers.
@@ -272,6 +313,19 @@ impl Prepared {
     /// The parameters `$1`... with the types that they were inferred to have (`Null` where unknown).
     pub fn parameter_schema(&self) -> SchemaRef {
         self.parameters.clone()
+    }
+
+    /// The plan of a query, its text, and how it was asked; `None` for other statements.
+    pub(crate) fn as_query(&self) -> Option<(&Arc<dyn ExecutionPlan>, &Arc<Desugared>, &Asked)> {
+        match &self.work {
+            Work::Query { plan, text, asked } => Some((plan, text, asked)),
+            _ => None,
+        }
+    }
+
+    /// The engine that planned it.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// True for a statement with an effect (CREATE CUBE ...): run it exactly once.
@@ -299,7 +353,7 @@ impl Prepared {
                     statements::run((**statement).clone(), &self.engine.catalog, self.engine.cubes.reader(), progress.as_ref()).await?;
                 Ok(explain::one_batch(batch))
             }
-            Work::Query { plan, text } => {
+            Work::Query { plan, text, .. } => {
                 let plan = plan.clone().reset_state().map_err(|e| self.engine.error(e, text))?;
                 admission::admit(&plan, &context.task_ctx())?;
                 let stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx());

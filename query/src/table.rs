@@ -116,6 +116,9 @@ impl TableProvider for CubeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut view = self.view.as_ref().clone();
+        if let Some(options) = state.config_options().extensions.get::<DenseOptions>() {
+            view.tile_cells = options.tile_cells as u64;
+        }
         let mut masks = Vec::new();
         for filter in filters {
             match self.axis_of(filter) {

@@ -13,6 +13,7 @@ use datafusion::error::Result;
 use graticule_storage::array::{Axis, Coordinates, Extent};
 use graticule_storage::catalog::Cube;
 
+use crate::dense::tiles::TILE_CELLS;
 use crate::located::Within;
 
 /// Field metadata: the field holds coordinates of the axis of this name.
@@ -61,6 +62,8 @@ pub struct View {
     within: Option<Arc<Within>>,
     /// Of a derived cube: where its tiles begin, one rising list an axis, from 0 to its length.
     cuts: Option<Arc<[Vec<u64>]>>,
+    /// Cells of touched chunks up to which tiles are joined.
+    pub(crate) tile_cells: u64,
 }
 
 /// A column of a cube's table.
@@ -76,7 +79,7 @@ impl View {
     /// All of a cube.
     pub fn whole(cube: Arc<Cube>) -> Self {
         let axes = cube.grid.axes.iter().map(AxisView::whole).collect();
-        View { cube, axes, within: None, cuts: None }
+        View { cube, axes, within: None, cuts: None, tile_cells: TILE_CELLS }
     }
 
     /// All of a derived cube, whose tiles begin at `cuts`: one rising list an axis, from 0 to its length.
@@ -164,7 +167,7 @@ impl View {
     fn with_axis(&self, axis: usize, view: AxisView) -> View {
         let mut axes = self.axes.clone();
         axes[axis] = view;
-        View { cube: self.cube.clone(), axes, within: self.within.clone(), cuts: self.cuts.clone() }
+        View { cube: self.cube.clone(), axes, within: self.within.clone(), cuts: self.cuts.clone(), tile_cells: self.tile_cells }
     }
 
     /// The columns of the cube's table: axes first, slowest first, then variables.

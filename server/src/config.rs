@@ -82,6 +82,14 @@ pub struct ServerFlags {
     #[arg(long, env = "GRATICULE_HTTP", value_name = "HOST:PORT", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// File with the secret that nodes of the pool must know [default: none, and nodes on loopback only]
+    #[arg(long, env = "GRATICULE_POOL_SECRET", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_secret: Option<PathBuf>,
+    /// Queries that read less run in the server itself, also when there are nodes [default: 16MiB]
+    #[arg(long, env = "GRATICULE_POOL_FROM", value_name = "SIZE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_from: Option<ByteSize>,
     /// File of settings [default: graticule.toml in the current folder, when there is one]
     #[arg(long, env = "GRATICULE_CONFIG", value_name = "FILE", hide_env_values = true)]
     #[serde(skip)]
@@ -120,6 +128,10 @@ pub struct Settings {
     pub insecure: bool,
     /// Address of health and metrics; none without.
     pub http: Option<String>,
+    /// File with the pool's secret.
+    pub pool_secret: Option<PathBuf>,
+    /// Stored bytes that a query must read to run on nodes.
+    pub pool_from: ByteSize,
 }
 
 impl Default for Settings {
@@ -140,6 +152,8 @@ impl Default for Settings {
             tokens: None,
             insecure: false,
             http: None,
+            pool_secret: None,
+            pool_from: ByteSize(16 << 20),
         }
     }
 }

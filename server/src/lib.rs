@@ -5,6 +5,7 @@
 //! * [`limits`]: who may run now; [`access`]: who may come in; [`sockets`]: listening where anybody may connect.
 //! * [`metrics`]: what the server counts; [`http`]: where machines read it.
 //! * [`flight`]: the Flight SQL door.
+//! * [`pool`]: the nodes of a server, and queries on them; [`node`]: such a node.
 //! * [`cli`]: one file for each command.
 
 pub mod access;
@@ -16,4 +17,6 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod sockets;
+pub mod node;
+pub mod pool;
 pub mod units;

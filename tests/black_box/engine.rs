@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{DataType, Float64Type};
+use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use graticule_query::{Engine, EngineSettings, Form, Parameters, QueryError};
 use graticule_storage::catalog::{Catalog, CatalogLocation, NoProgress};
@@ -49,18 +50,30 @@ pub async fn viewed(dense: bool) -> Engine {
 
 /// An engine with `weather` and the cubes of `corpus/relations`; dense rules on or off.
 pub async fn relations(dense: bool) -> Engine {
-    let engine = weather(dense).await;
+    let engine = empty(1 << 30).await;
+    create_relations(&engine).await;
+    ask(&engine, &format!("SET graticule.dense = {dense}"), Form::Rows).await.unwrap();
+    engine
+}
+
+/// Makes `weather` and the cubes of `corpus/relations`.
+pub async fn create_relations(engine: &Engine) {
+    let files = root().join("tests/corpus/cubes/weather_*.nc");
+    ask(engine, &format!("CREATE CUBE weather FROM '{}'", files.display()), Form::Rows).await.unwrap();
     for cube in ["era5", "orography", "climate", "coarse", "shifted", "s2", "dem"] {
         let file = root().join(format!("tests/corpus/relations/{cube}.nc"));
-        ask(&engine, &format!("CREATE CUBE {cube} FROM '{}'", file.display()), Form::Rows).await.unwrap();
+        ask(engine, &format!("CREATE CUBE {cube} FROM '{}'", file.display()), Form::Rows).await.unwrap();
     }
-    engine
 }
 
 /// Runs one statement to its end.
 pub async fn ask(engine: &Engine, text: &str, form: Form) -> Result<Vec<RecordBatch>, QueryError> {
     let prepared = engine.prepare(text, form, Parameters::Values(vec![])).await?;
-    let stream = prepared.run(Arc::new(NoProgress)).await?;
+    collect(prepared.run(Arc::new(NoProgress)).await?).await
+}
+
+/// All of a stream; its error is one of ours.
+pub async fn collect(stream: SendableRecordBatchStream) -> Result<Vec<RecordBatch>, QueryError> {
     stream.try_collect().await.map_err(|e: datafusion::error::DataFusionError| match e {
         datafusion::error::DataFusionError::External(inner) => match inner.downcast::<QueryError>() {
             Ok(error) => *error,

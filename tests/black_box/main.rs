@@ -8,6 +8,7 @@ mod geometry;
 mod grids;
 mod mosaic;
 mod mutation;
+mod nodes;
 mod relations;
 mod slt;
 mod statistics;

@@ -1,4 +1,5 @@
-//! Runs every file of `slt/` four ways: dense, as rows, and dense with what is known of chunks, all of them or some.
+//! Runs every file of `slt/` four ways: dense, as rows, and dense with what is known of chunks, all of them or some; and on pools of
+//! three nodes and of one, dense and as rows.
 //! `GRATICULE_SLT_UPDATE=1` rewrites the answers.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -6,9 +7,14 @@ use async_trait::async_trait;
 use graticule_query::{Engine, Form, QueryError};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use super::engine::{ask, relations, root};
+use super::engine::{ask, create_relations, relations, root};
+use super::nodes::Nodes;
 
-struct Cubes(Engine);
+/// The engine of a server, alone or with nodes.
+enum Cubes {
+    Alone(Engine),
+    Pool(Nodes),
+}
 
 #[async_trait]
 impl AsyncDB for Cubes {
@@ -16,7 +22,10 @@ impl AsyncDB for Cubes {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, QueryError> {
-        let batches = ask(&self.0, sql, Form::Rows).await?;
+        let batches = match self {
+            Cubes::Alone(engine) => ask(engine, sql, Form::Rows).await?,
+            Cubes::Pool(nodes) => nodes.ask(sql, Form::Rows).await?,
+        };
         let columns = batches.first().map_or(0, |b| b.num_columns());
         if columns == 0 {
             return Ok(DBOutput::StatementComplete(0));
@@ -61,7 +70,7 @@ async fn questions_have_the_answers_written_down() {
             }
             let mut runner = Runner::new(move || {
                 let engine = engine.clone();
-                async move { Ok(Cubes(engine)) }
+                async move { Ok(Cubes::Alone(engine)) }
             });
             if update && way == "dense" {
                 runner
@@ -77,6 +86,33 @@ async fn questions_have_the_answers_written_down() {
             } else {
                 runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}, {way}: {e}", file.display()));
             }
+        }
+    }
+}
+
+/// Nodes, and the statements that come before a file.
+const POOLS: [(usize, &[&str]); 3] = [(3, &[]), (3, &["SET graticule.dense = false"]), (1, &[])];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_have_the_same_answers() {
+    let mut files: Vec<_> = std::fs::read_dir(root().join("tests/slt")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        for (count, before) in POOLS {
+            let nodes = Nodes::start(count).await;
+            create_relations(nodes.engine()).await;
+            for statement in before {
+                nodes.ask(statement, Form::Rows).await.unwrap();
+            }
+            let (used, asked) = (nodes.used.clone(), nodes.asked.clone());
+            let mut pool = Some(nodes);
+            let mut runner = Runner::new(move || {
+                let nodes = pool.take();
+                async move { Ok(Cubes::Pool(nodes.expect("one connection"))) }
+            });
+            runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}, {count} nodes, {before:?}: {e}", file.display()));
+            let count_of = |n: &std::sync::atomic::AtomicUsize| n.load(std::sync::atomic::Ordering::Relaxed);
+            eprintln!("{}, {count} nodes, {before:?}: {} of {} statements ran on nodes", file.display(), count_of(&used), count_of(&asked));
         }
     }
 }

@@ -19,7 +19,7 @@ use super::known::{Statistics, Verdict};
 use super::program::{Input, Program, Step};
 use super::reduce::{BlockGrid, Reduction, Split};
 use super::source::Reading;
-use super::stream::{self, Queue};
+use super::stream::{self, Queue, Units};
 use super::supply::Supply;
 use super::tensor::TensorLayout;
 use super::tiles::{TileGrid, TileRef};
@@ -33,6 +33,8 @@ pub(crate) struct CubeExec {
     pub plan: Arc<LeafPlan>,
     properties: Arc<PlanProperties>,
     queue: parking_lot::Mutex<Queue>,
+    /// The tiles or blocks that are this process's to do; `None`: all.
+    only: Option<Arc<[u32]>>,
     metrics: ExecutionPlanMetricsSet,
     /// What EXPLAIN says, once it was asked: running teaches what statistics say afterwards.
     described: std::sync::OnceLock<String>,
@@ -85,6 +87,17 @@ impl LeafPlan {
         }
     }
 
+    /// Blocks that are finished one at a time, where the output is split.
+    pub fn output_blocks(&self) -> Option<(&BlockGrid, &Reduction)> {
+        let reduction = self.reduction.as_deref().filter(|r| r.split == Split::Output)?;
+        Some((self.blocks.as_deref()?, reduction))
+    }
+
+    /// Number of the tiles or blocks that partitions take one at a time.
+    pub fn units(&self) -> usize {
+        self.output_blocks().map_or(self.tiles.len(), |(blocks, _)| blocks.len())
+    }
+
     /// The request of every tile that has to be read, and how many chunks of others statistics skip and answer for.
     fn judged(&self) -> (Vec<TileRequest>, usize, usize) {
         let (mut skipped, mut answered) = (0, 0);
@@ -125,12 +138,7 @@ impl LeafPlan {
 impl CubeExec {
     /// The leaf of a plan.
     pub fn new(plan: LeafPlan) -> CubeExec {
-        let units = plan
-            .blocks
-            .as_ref()
-            .filter(|_| plan.reduction.as_ref().is_some_and(|r| r.split == Split::Output))
-            .map_or(plan.tiles.len(), |b| b.len());
-        let partitions = plan.partitions.min(units).max(1);
+        let partitions = plan.partitions.min(plan.units()).max(1);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(plan.schema()),
             Partitioning::UnknownPartitioning(partitions),
@@ -143,9 +151,27 @@ impl CubeExec {
             plan: Arc::new(plan),
             properties: Arc::new(properties),
             queue: Default::default(),
+            only: None,
             metrics: ExecutionPlanMetricsSet::new(),
             described: Default::default(),
         }
+    }
+
+    /// The same leaf, in as many streams, for these tiles or blocks only.
+    pub fn with_units(&self, only: Arc<[u32]>) -> CubeExec {
+        CubeExec {
+            plan: self.plan.clone(),
+            properties: self.properties.clone(),
+            queue: Default::default(),
+            only: Some(only),
+            metrics: ExecutionPlanMetricsSet::new(),
+            described: Default::default(),
+        }
+    }
+
+    /// The tiles or blocks that are this process's to do; `None`: all.
+    pub fn only(&self) -> Option<&Arc<[u32]>> {
+        self.only.as_ref()
     }
 
     /// What EXPLAIN says of the leaf.
@@ -259,7 +285,8 @@ impl ExecutionPlan for CubeExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (units, tables) = self.queue.lock().join(partition);
+        let (next, tables) = self.queue.lock().join(partition);
+        let units = Units { next, only: self.only.clone() };
         stream::run(self.plan.clone(), partition, units, tables, context, &self.metrics)
     }
 
@@ -275,7 +302,8 @@ impl ExecutionPlan for CubeExec {
         if !self.supports_limit_pushdown() {
             return None;
         }
-        Some(Arc::new(CubeExec::new(LeafPlan { fetch: limit, ..(*self.plan).clone() })))
+        let leaf = CubeExec::new(LeafPlan { fetch: limit, ..(*self.plan).clone() });
+        Some(Arc::new(CubeExec { only: self.only.clone(), ..leaf }))
     }
 
     fn fetch(&self) -> Option<usize> {

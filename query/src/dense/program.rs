@@ -156,7 +156,7 @@ impl Program {
         self.add_halo(&mut halo);
         // Where some tiles may not be wanted, small ones are better.
         halo.iter_mut().enumerate().filter(|(axis, _)| view.cuts_tiles(*axis)).for_each(|(_, h)| *h = 0);
-        grid.joined_for(&halo)
+        grid.joined_for(&halo, view.tile_cells)
     }
 
     fn add_halo(&self, halo: &mut [u64]) {

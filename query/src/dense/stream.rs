@@ -117,7 +117,7 @@ enum Piece {
 pub(crate) fn run(
     plan: Arc<LeafPlan>,
     partition: usize,
-    units: Arc<AtomicUsize>,
+    units: Units,
     tables: Arc<OnceCell<Arc<Tables>>>,
     context: Arc<TaskContext>,
     metrics: &ExecutionPlanMetricsSet,
@@ -135,10 +135,23 @@ pub(crate) fn run(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
 }
 
+/// The tiles (or blocks) of one execution that are still to be taken, by all of its partitions.
+#[derive(Debug, Clone)]
+pub(crate) struct Units {
+    /// How many were taken.
+    pub next: Arc<AtomicUsize>,
+    /// The numbers to take, where other processes take the others; `None`: all.
+    pub only: Option<Arc<[u32]>>,
+}
+
 /// Numbers below `end`, taken one at a time from a counter that others take from as well.
-fn taken(units: Arc<AtomicUsize>, end: usize) -> impl Iterator<Item = usize> + Send {
+fn taken(units: Units, end: usize) -> impl Iterator<Item = usize> + Send {
     std::iter::from_fn(move || {
-        let unit = units.fetch_add(1, Ordering::Relaxed);
+        let at = units.next.fetch_add(1, Ordering::Relaxed);
+        let unit = match &units.only {
+            Some(only) => only.get(at).map(|&unit| unit as usize)?,
+            None => at,
+        };
         (unit < end).then_some(unit)
     })
 }
@@ -273,7 +286,7 @@ impl Worker {
     }
 
     /// Tiles to rows, or to tensors.
-    fn cells(self, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+    fn cells(self, units: Units) -> BoxStream<'static, Result<RecordBatch>> {
         let limit = self.plan.fetch;
         let tiles = taken(units, self.plan.tiles.len());
         let held = stream::iter(tiles)
@@ -331,7 +344,7 @@ impl Worker {
     }
 
     /// Blocks reduced whole.
-    fn blocks(self, reduction: Arc<Reduction>, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+    fn blocks(self, reduction: Arc<Reduction>, units: Units) -> BoxStream<'static, Result<RecordBatch>> {
         let Some(grid) = self.plan.blocks.clone() else { return stream::empty().boxed() };
         let end = grid.len();
         // Tiles of this block and of the next are fetched while earlier ones are computed.
@@ -397,7 +410,7 @@ impl Worker {
     }
 
     /// All groups over some of the tiles; state rows at the end.
-    fn partial(self, reduction: Arc<Reduction>, units: Arc<AtomicUsize>) -> BoxStream<'static, Result<RecordBatch>> {
+    fn partial(self, reduction: Arc<Reduction>, units: Units) -> BoxStream<'static, Result<RecordBatch>> {
         let Some(grid) = self.plan.blocks.clone() else { return stream::empty().boxed() };
         let rows = self.context.session_config().batch_size().max(1);
         let job = async move {

@@ -10,8 +10,8 @@ use graticule_storage::array::Extent;
 
 use crate::view::{AxisView, View};
 
-/// Cells of touched chunks that a tile should have: about 4 MB of single precision.
-const TILE_CELLS: u64 = 1 << 20;
+/// Cells of touched chunks that a tile should have (unless `graticule.tile_cells` says otherwise): about 4 MB of single precision.
+pub(crate) const TILE_CELLS: u64 = 1 << 20;
 
 /// Cells of a band: values, their masks and what is computed of them stay in the second-level cache.
 const BAND_CELLS: u64 = 1 << 15;
@@ -62,7 +62,7 @@ impl TileGrid {
         let cuts = view.cuts(variables);
         let segments: Vec<Vec<Segment>> = view.axes.iter().zip(&cuts).map(|(axis, cuts)| segments_of(axis, cuts)).collect();
         let apart: Vec<bool> = (0..segments.len()).map(|axis| view.cuts_tiles(axis)).collect();
-        TileGrid { segments: join_small(segments, &apart) }
+        TileGrid { segments: join_small(segments, &apart, view.tile_cells) }
     }
 
     /// The same tiles with every segment along `axis` cut in two: at the edge of a chunk (`cuts`) nearest to its middle, or in
@@ -79,15 +79,15 @@ impl TileGrid {
     }
 
     /// The same tiles, joined along each axis until they are some times as long as what is read around them (`halo`, cells
-    /// along each axis), while they stay below four times [`TILE_CELLS`].
-    pub fn joined_for(self, halo: &[u64]) -> TileGrid {
+    /// along each axis), while they stay below four times `most` cells.
+    pub fn joined_for(self, halo: &[u64], most: u64) -> TileGrid {
         let mut segments = self.segments;
         for d in (0..segments.len()).filter(|&d| halo.get(d).is_some_and(|&h| h > 0)) {
             let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
             let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
             let enough = halo[d].saturating_mul(4);
             segments[d] = joined(std::mem::take(&mut segments[d]), |last, next| {
-                last.view.end - last.view.start < enough && (last.cost + next.cost).saturating_mul(others) <= 4 * TILE_CELLS
+                last.view.end - last.view.start < enough && (last.cost + next.cost).saturating_mul(others) <= most.saturating_mul(4)
             });
         }
         TileGrid { segments }
@@ -234,14 +234,14 @@ fn halves(s: &Segment, cuts: &[u64], inside: bool) -> Vec<Segment> {
     vec![part(s.view.start..at), part(at..s.view.end)]
 }
 
-/// Joins neighbouring segments, fastest axis first, while tiles stay below [`TILE_CELLS`]; not along axes whose segments are to
+/// Joins neighbouring segments, fastest axis first, while tiles stay below `most` cells; not along axes whose segments are to
 /// stay `apart`.
-fn join_small(mut segments: Vec<Vec<Segment>>, apart: &[bool]) -> Vec<Vec<Segment>> {
+fn join_small(mut segments: Vec<Vec<Segment>>, apart: &[bool], most: u64) -> Vec<Vec<Segment>> {
     let widest = |list: &[Segment]| list.iter().map(|s| s.cost).max().unwrap_or(1).max(1);
     for d in (0..segments.len()).rev().filter(|&d| !apart.get(d).copied().unwrap_or(false)) {
         let others: u64 = segments.iter().enumerate().filter(|(e, _)| *e != d).fold(1u64, |n, (_, l)| n.saturating_mul(widest(l)));
         let list = std::mem::take(&mut segments[d]);
-        segments[d] = joined(list, |last, next| (last.cost + next.cost).saturating_mul(others) <= TILE_CELLS);
+        segments[d] = joined(list, |last, next| (last.cost + next.cost).saturating_mul(others) <= most);
     }
     segments
 }
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn halves_are_cut_at_chunks_first() {
         let along = |g: &TileGrid| g.segments[0].iter().map(|s| (s.view.clone(), s.cube.clone(), s.picks.clone())).collect::<Vec<_>>();
-        let joined = TileGrid { segments: join_small(vec![segments_of(&axis(&[5..25]), &[0, 10, 20, 30])], &[false]) };
+        let joined = TileGrid { segments: join_small(vec![segments_of(&axis(&[5..25]), &[0, 10, 20, 30])], &[false], TILE_CELLS) };
         let once = joined.halved(0, &[0, 10, 20, 30], false).unwrap();
         assert_eq!(along(&once), vec![(0..5, 5..10, None), (5..20, 10..25, None)]);
         let twice = once.halved(0, &[0, 10, 20, 30], false).unwrap();
@@ -337,7 +337,7 @@ mod tests {
     fn small_chunks_are_joined_and_large_ones_are_not() {
         let s = segments_of(&axis(&[0..2000]), &(0..=2000).collect::<Vec<_>>());
         let wide = segments_of(&axis(&[0..64800]), &[0, 64800]);
-        let joined = join_small(vec![s, wide], &[false, false]);
+        let joined = join_small(vec![s, wide], &[false, false], TILE_CELLS);
         assert_eq!(joined[0].len(), 125);
         assert_eq!(joined[0].iter().map(|s| s.view.end - s.view.start).sum::<u64>(), 2000);
     }

@@ -19,7 +19,7 @@ pub(crate) mod rasterise;
 mod reproject;
 pub(crate) mod runs;
 pub(crate) mod sample;
-mod sample_exec;
+pub(crate) mod sample_exec;
 pub(crate) mod shape;
 pub(crate) mod tables;
 pub(crate) mod wkb;

@@ -320,6 +320,13 @@ impl SampleExec {
     }
 }
 
+impl SampleExec {
+    /// Whether both sample the same things, points aside.
+    pub fn is_same(&self, other: &SampleExec) -> bool {
+        Arc::ptr_eq(&self.sampling.view, &other.sampling.view) && Arc::ptr_eq(&self.sampling.bound, &other.sampling.bound)
+    }
+}
+
 impl DisplayAs for SampleExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = &self.sampling;

@@ -29,6 +29,8 @@ extensions_options! {
         /// Bytes that one partition may hold of values that are needed all at once (median, quantile, mode): the output is
         /// cut into blocks that small.
         pub block_bytes: usize, default = 256 << 20
+        /// Cells of the chunks that it touches up to which a tile is made of several small chunks.
+        pub tile_cells: usize, default = 1 << 20
         /// Whether what is known of values in chunks (`ANALYZE CUBE`, earlier queries) spares reading them.
         pub statistics: bool, default = true
     }

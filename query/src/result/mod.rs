@@ -10,6 +10,8 @@ mod axes;
 mod metadata;
 mod scatter;
 
+pub(crate) use scatter::ScatterExec;
+
 /// How the answer to a query is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {

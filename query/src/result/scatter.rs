@@ -45,6 +45,11 @@ impl ScatterExec {
         );
         ScatterExec { input, axes: Arc::new(axes), layout: Arc::new(layout), properties: Arc::new(properties) }
     }
+
+    /// Whether both put rows into the same places.
+    pub fn is_same(&self, other: &ScatterExec) -> bool {
+        Arc::ptr_eq(&self.axes, &other.axes) && Arc::ptr_eq(&self.layout, &other.layout)
+    }
 }
 
 impl DisplayAs for ScatterExec {

@@ -3,6 +3,7 @@
 mod demo;
 mod inspect;
 mod lexis;
+mod node;
 mod output;
 mod paint;
 mod progress;
@@ -31,6 +32,8 @@ struct CommandLine {
 enum Command {
     /// Start a server; each PATH given is indexed in place first
     Serve(serve::Arguments),
+    /// Join the pool of a server as a query node
+    Node(node::Arguments),
     /// Run one statement and print its answer
     Sql(sql::Arguments),
     /// Type statements one after the other
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
     let ended = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Node(arguments) => node::run(arguments).await,
             Command::Sql(arguments) => sql::run(arguments).await,
             Command::Shell(arguments) => shell::run(arguments).await,
             Command::Inspect(arguments) => inspect::run(arguments).await,

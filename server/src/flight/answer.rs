@@ -27,6 +27,7 @@ use super::sizing::{Sizing, travelling};
 use super::status;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 
 /// Encoded batches that wait for the client while the next is computed.
 const AHEAD: usize = 2;
@@ -43,6 +44,8 @@ pub struct Runner {
     pub limits: Limits,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The nodes that run large queries.
+    pub pool: Arc<Pool>,
 }
 
 /// The flow of one answer. Dropping it cancels the query.
@@ -70,12 +73,12 @@ impl Runner {
     /// `cancelled` turns true when somebody cancels it.
     pub fn stream(&self, statements: Vec<Prepared>, schema: SchemaRef, cancelled: watch::Receiver<bool>) -> Answer {
         let (sender, messages) = mpsc::channel(AHEAD);
-        let (limits, deadline) = (self.limits.clone(), self.limits.deadline());
+        let (limits, deadline, pool) = (self.limits.clone(), self.limits.deadline(), self.pool.clone());
         let (metrics, measured) = (self.metrics.clone(), self.metrics.begin());
         let work = self.workers.spawn(async move {
             let flow = async {
                 let permit = limits.admit().await?;
-                let rows = Rows::new(statements, schema.clone());
+                let rows = Rows::new(statements, schema.clone(), pool);
                 let counted = metrics.clone();
                 let batches = stream::try_unfold(rows, |mut rows| async { Ok(rows.next().await?.map(|batch| (batch, rows))) })
                     .inspect_ok(move |batch: &RecordBatch| counted.rows_sent.add(batch.num_rows() as u64))
@@ -105,7 +108,7 @@ impl Runner {
     /// Errors when they are more than `most_bytes`. Dropping the future cancels the statement. Statements with an effect
     /// have no deadline, since indexing an archive takes as long as the archive is large.
     pub async fn collect(&self, statement: Prepared, most_bytes: usize) -> Result<Vec<RecordBatch>, Status> {
-        let limits = self.limits.clone();
+        let (limits, pool) = (self.limits.clone(), self.pool.clone());
         let deadline = (!statement.has_effect()).then(|| limits.deadline());
         let (_never, cancelled) = watch::channel(false);
         let measured = self.metrics.begin();
@@ -114,7 +117,7 @@ impl Runner {
                 let permit = limits.admit().await?;
                 let schema = travelling(&statement.schema());
                 let (mut gathered, mut bytes) = (vec![], 0usize);
-                let mut rows = Rows::new(vec![statement], schema);
+                let mut rows = Rows::new(vec![statement], schema, pool);
                 while let Some(batch) = rows.next().await? {
                     bytes = bytes.saturating_add(batch.get_array_memory_size());
                     if bytes > most_bytes {
@@ -185,11 +188,12 @@ struct Rows {
     running: Option<SendableRecordBatchStream>,
     sizing: Sizing,
     ready: VecDeque<RecordBatch>,
+    pool: Arc<Pool>,
 }
 
 impl Rows {
-    fn new(statements: Vec<Prepared>, schema: SchemaRef) -> Rows {
-        Rows { statements: statements.into(), running: None, sizing: Sizing::new(schema), ready: VecDeque::new() }
+    fn new(statements: Vec<Prepared>, schema: SchemaRef, pool: Arc<Pool>) -> Rows {
+        Rows { statements: statements.into(), running: None, sizing: Sizing::new(schema), ready: VecDeque::new(), pool }
     }
 
     /// The next batch; `None` at the end.
@@ -202,7 +206,11 @@ impl Rows {
                 let Some(statement) = self.statements.pop_front() else {
                     return self.sizing.flush().map_err(status::internal);
                 };
-                self.running = Some(statement.run(Arc::new(NoProgress)).await.map_err(|e| status::from_query(&e))?);
+                let on_nodes = self.pool.run(&statement).await.map_err(|e| status::from_query(&e))?;
+                self.running = Some(match on_nodes {
+                    Some(running) => running,
+                    None => statement.run(Arc::new(NoProgress)).await.map_err(|e| status::from_query(&e))?,
+                });
                 continue;
             };
             let next = match timeout(PATIENCE, running.next()).await {

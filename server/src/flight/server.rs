@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Observed};
+use crate::pool::Pool;
 use crate::sockets::not_bound;
 
 /// What may be on its way in one stream or connection before the receiver has taken it: enough for loopback and for
@@ -41,6 +42,7 @@ pub struct FlightServer {
     door: Door,
     tls: Option<TlsAcceptor>,
     observed: Observed,
+    pool: Arc<Pool>,
 }
 
 impl FlightServer {
@@ -59,10 +61,11 @@ impl FlightServer {
             tracing::warn!("{warning}");
         }
         let metrics = Arc::new(Metrics::default());
-        let runner = Runner { workers, limits: limits.clone(), metrics: metrics.clone() };
+        let pool = Pool::new(settings, database.engine())?;
+        let runner = Runner { workers, limits: limits.clone(), metrics: metrics.clone(), pool: pool.clone() };
         let door = Door::new(Service::new(Planner { database: database.clone(), runner }), gate, metrics.clone());
         let observed = Observed { metrics, limits, database, settings: Arc::new(settings.clone()) };
-        Ok(FlightServer { listener, address, door, tls, observed })
+        Ok(FlightServer { listener, address, door, tls, observed, pool })
     }
 
     /// The address that it listens on, with the port that was free.
@@ -78,6 +81,11 @@ impl FlightServer {
     /// What it counts, for whoever wants to look at it.
     pub fn observed(&self) -> Observed {
         self.observed.clone()
+    }
+
+    /// The nodes that run large queries.
+    pub fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
     }
 
     /// Serves until `stop` is ready. Then no query is taken any more, and those that run get [`GRACE`] to end.

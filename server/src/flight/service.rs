@@ -33,6 +33,7 @@ use super::pending::{Pending, Table, Work};
 use super::sizing::travelling;
 use super::statement::{Planner, Statement, form_of};
 use super::status;
+use crate::pool::service as pool;
 
 /// The stream of a `DoGet` answer.
 type Data = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
@@ -57,6 +58,11 @@ impl Service {
     /// A service without tickets.
     pub fn new(planner: Planner) -> Service {
         Service { planner, pending: Table::new(), prepared: Table::lasting() }
+    }
+
+    /// True for an action that the pool lets in by its secret.
+    pub fn is_for_pool(&self, action: &str) -> bool {
+        pool::is_action(action) && self.planner.runner.pool.has_secret()
     }
 
     fn statement(&self, handle: &[u8]) -> Result<Statement, Status> {
@@ -295,6 +301,9 @@ impl FlightSqlService for Service {
     }
 
     async fn do_action_fallback(&self, request: Request<Action>) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        if pool::is_action(&request.get_ref().r#type) {
+            return Ok(Response::new(self.planner.runner.pool.action(request)?));
+        }
         let action = request.into_inner();
         if action.r#type != CANCEL_FLIGHT_INFO {
             return Err(Status::unimplemented(format!("action `{}` is not supported", action.r#type)));

@@ -114,7 +114,8 @@ impl Planner {
         if text.len() > LONGEST_TEXT {
             return Err(Status::invalid_argument(format!("the statement has {} bytes; at most {LONGEST_TEXT} are taken", text.len())));
         }
-        let (engine, text) = (self.database.engine().clone(), text.to_string());
+        let text = crate::pool::show::statement(text).unwrap_or_else(|| text.to_string());
+        let engine = self.database.engine().clone();
         self.runner.on_workers(async move { engine.prepare(&text, form, parameters).await.map_err(|e| status::from_query(&e)) }).await
     }
 

@@ -9,6 +9,8 @@ use graticule_query::{ErrorKind, QueryError};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use crate::pool::run::NodeLost;
+
 /// Metadata key of the line, from 1, that an error points at.
 pub const LINE: &str = "graticule-line";
 /// Metadata key of the column, in characters from 1, that an error points at.
@@ -46,6 +48,9 @@ pub fn from_query(error: &QueryError) -> Status {
 
 /// An error that surfaced while an answer was flowing.
 pub fn from_datafusion(error: &DataFusionError) -> Status {
+    if let Some(lost) = find::<NodeLost>(error) {
+        return Status::unavailable(shortened(&lost.to_string()));
+    }
     match find::<graticule_storage::Error>(error) {
         // Not damaged, only newer than the index: the caller can mend it with REFRESH CUBE and ask again.
         Some(changed @ graticule_storage::Error::Changed { .. }) => Status::failed_precondition(shortened(&changed.to_string())),

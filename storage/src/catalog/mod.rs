@@ -10,6 +10,7 @@ mod cube;
 mod definitions;
 mod filename;
 mod index;
+mod mirror;
 mod overviews;
 mod pages;
 mod records;
@@ -32,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 pub use cube::{AxisFromFilename, Cube, CubeDefinition, CubeVariable, Overlap, Piece};
+pub use mirror::{Outline, Record};
 pub use statistics::{ChunkOf, ChunkStatistics, Extremes, StatisticsStore};
 pub use store::{Batch, CatalogStore, DiskStore, MemoryStore};
 pub use types::{CatalogLocation, ChunkPage, CreateMode, CreateReport, Granule, GranuleId, NoProgress, Progress, RefreshReport};

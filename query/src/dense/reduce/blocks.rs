@@ -26,6 +26,17 @@ impl Block {
         self.segments.iter().map(Vec::len).product()
     }
 
+    /// Along each axis where its tiles lie in cube space, and how many cells of the view they have there.
+    pub fn reach(&self, grid: &TileGrid) -> Vec<(Range<u64>, u64)> {
+        let along = |(list, all): (&Vec<usize>, &Vec<Segment>)| {
+            let segments = || list.iter().filter_map(|&s| all.get(s));
+            let start = segments().map(|s| s.cube.start).min().unwrap_or(0);
+            let end = segments().map(|s| s.cube.end).max().unwrap_or(0);
+            (start..end, segments().map(|s| s.view.end - s.view.start).sum())
+        };
+        self.segments.iter().zip(&grid.segments).map(along).collect()
+    }
+
     /// The `i`-th tile, in C order of the tile grid.
     pub fn tile<'a>(&self, grid: &'a TileGrid, i: usize) -> TileRef<'a> {
         let mut rest = i;

@@ -1,0 +1,149 @@
+//! Parts of plans as they run on a node: each in a session's state made for it, that has the settings and functions of its query.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion_distributed::{DistributedConfig, DistributedExt, Worker, WorkerQueryContext, WorkerSessionBuilder};
+use futures::TryStreamExt;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use super::mirror::Mirror;
+use crate::pool::channel::Channels;
+use crate::pool::codec::PlanCodec;
+use crate::pool::failure::Failure;
+use crate::pool::protocol::{self, QUERY_HEADER};
+use crate::pool::secret::Secret;
+
+/// Makes the state of a part of a plan.
+pub struct Sessions {
+    /// Where plans come from.
+    pub mirror: Arc<Mirror>,
+    /// Connections to other nodes.
+    pub channels: Channels,
+    /// This node.
+    pub url: String,
+    /// Streams of leaves that run.
+    pub running: Arc<AtomicU64>,
+}
+
+/// Counts one stream of a leaf for as long as it lives.
+struct Task(Arc<AtomicU64>);
+
+impl Task {
+    fn new(running: &Arc<AtomicU64>) -> Task {
+        running.fetch_add(1, Ordering::AcqRel);
+        Task(running.clone())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[async_trait]
+impl WorkerSessionBuilder for Sessions {
+    async fn build_session_state(&self, context: WorkerQueryContext) -> Result<SessionState> {
+        let query = context.headers.get(QUERY_HEADER).and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
+        let Some(query) = query else {
+            return Err(DataFusionError::Configuration(format!("the header {QUERY_HEADER} is missing")));
+        };
+        let shared = self.mirror.plan(query, &self.url).await?;
+        let mut builder = context.builder;
+        let config = builder.config().get_or_insert_default();
+        let distributed = DistributedConfig::from_config_options(config.options())?.clone();
+        *config.options_mut() = shared.state.config_options().as_ref().clone();
+        config.options_mut().extensions.insert(distributed);
+        let (node, running) = (self.url.clone(), self.running.clone());
+        let wrap = move |leaf| Arc::new(NodeLeaf { leaf, node: node.clone(), running: running.clone() }) as Arc<dyn ExecutionPlan>;
+        let codec = PlanCodec { shared: shared.clone(), decoded: Some(Arc::new(wrap)) };
+        let mut state = builder
+            .with_distributed_user_codec(codec)
+            .with_distributed_channel_resolver(self.channels.clone())
+            .with_scalar_functions(shared.state.scalar_functions().values().cloned().collect())
+            .with_aggregate_functions(shared.state.aggregate_functions().values().cloned().collect())
+            .with_window_functions(shared.state.window_functions().values().cloned().collect())
+            .build();
+        // Those that know more than their name tells.
+        for function in shared.functions()? {
+            state.register_udf(function)?;
+        }
+        Ok(state)
+    }
+}
+
+/// Adds the door of a node: parts of plans, for those who know the pool's secret.
+pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, secret: Secret) -> Router {
+    let worker = Worker::from_session_builder(sessions).with_runtime_env(runtime).with_version(protocol::build());
+    let checked = move |request: Request<()>| -> std::result::Result<Request<()>, Status> {
+        secret.check(&request)?;
+        Ok(request)
+    };
+    server.add_service(InterceptedService::new(worker.into_worker_server(), checked))
+}
+
+/// A leaf whose errors say on which node they were met, in a form that crosses processes.
+#[derive(Debug)]
+struct NodeLeaf {
+    leaf: Arc<dyn ExecutionPlan>,
+    node: String,
+    running: Arc<AtomicU64>,
+}
+
+impl DisplayAs for NodeLeaf {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.leaf.fmt_as(kind, f)
+    }
+}
+
+impl ExecutionPlan for NodeLeaf {
+    fn name(&self) -> &str {
+        self.leaf.name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.leaf.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        self.leaf.apply_expressions(f)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (node, task) = (self.node.clone(), Task::new(&self.running));
+        let stream = self.leaf.execute(partition, context).map_err(|e| Failure::met(e, &node))?;
+        let schema = stream.schema();
+        let told = stream.map_err(move |e| {
+            let _ = &task;
+            Failure::met(e, &node)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, told)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.leaf.metrics()
+    }
+}

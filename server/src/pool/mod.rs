@@ -1,0 +1,62 @@
+//! The pool of nodes of a server: who is in it, and how queries run on it. A server without nodes never gets here.
+//!
+//! * `membership`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
+//! * `spread`, `placement`, `codec`: a plan is cut into parts, one for each node; `run`: and run, again if need be.
+//! * `channel`, `failure`: connections to nodes, and how they break.
+//! * `show`: `SHOW NODES`.
+//!
+//! A node plans the same query from the same text over a mirror of the catalog, so that of a plan only numbers travel; it reads
+//! the objects itself. The query room makes the plans and knows nothing of this one.
+
+pub mod channel;
+pub mod codec;
+pub mod failure;
+pub mod membership;
+pub mod placement;
+pub mod protocol;
+pub mod run;
+pub mod secret;
+pub mod service;
+pub mod show;
+pub mod spread;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use graticule_query::Engine;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use self::channel::Channels;
+use self::membership::Members;
+use self::protocol::RecipeMessage;
+use self::secret::Secret;
+use crate::config::Settings;
+
+/// The nodes of a server, and the queries that run on them.
+pub struct Pool {
+    engine: Engine,
+    secret: Secret,
+    members: Mutex<Members>,
+    channels: Channels,
+    /// Stored bytes that a query must read to be worth other processes.
+    least_bytes: u64,
+    recipes: Mutex<HashMap<Uuid, Arc<RecipeMessage>>>,
+}
+
+impl Pool {
+    /// A pool without nodes. Queries can ask for them: `nodes()`. Errors are one readable line.
+    pub fn new(settings: &Settings, engine: &Engine) -> Result<Arc<Pool>, String> {
+        let secret = Secret::read(settings.pool_secret.as_deref())?;
+        let pool = Arc::new(Pool {
+            engine: engine.clone(),
+            channels: Channels::new(secret.clone()),
+            secret,
+            members: Mutex::default(),
+            least_bytes: settings.pool_from.0,
+            recipes: Mutex::default(),
+        });
+        engine.register_table_function(show::FUNCTION, Arc::new(show::Nodes::of(&pool)));
+        Ok(pool)
+    }
+}

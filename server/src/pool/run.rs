@@ -1,0 +1,191 @@
+//! A query on the pool: planned for the nodes that are ready, run, and planned again without a node that fails, as long as its
+//! client has no row yet.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
+use graticule_query::{Prepared, QueryError, Recipe, SharedPlan};
+use graticule_storage::catalog::NoProgress;
+use url::Url;
+use uuid::Uuid;
+
+use super::Pool;
+use super::failure::Failure;
+use super::protocol::RecipeMessage;
+use super::spread::spread;
+
+/// How often a query is planned again.
+const AGAIN: usize = 2;
+
+/// A client is told: a node was lost when rows of its answer had been sent, or too many were lost.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("node {node} failed while the query ran ({reason}); nothing was changed, and asking again is safe")]
+pub struct NodeLost {
+    /// Its URL.
+    pub node: String,
+    /// What happened.
+    pub reason: String,
+}
+
+/// A query that runs on nodes. Nodes ask for its recipe as long as it lives.
+struct Running {
+    answer: SendableRecordBatchStream,
+    shared: Arc<SharedPlan>,
+    _listed: Listed,
+}
+
+/// Keeps the recipe of a query where nodes can ask for it.
+struct Listed {
+    pool: Arc<Pool>,
+    query: Uuid,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.pool.recipes.lock().remove(&self.query);
+    }
+}
+
+/// One query through all its attempts.
+struct Attempts {
+    pool: Arc<Pool>,
+    prepared: Prepared,
+    recipe: Recipe,
+    running: Option<Running>,
+    /// The answer, where it is made in this process after all.
+    here: Option<SendableRecordBatchStream>,
+    again: usize,
+    sent: bool,
+    ended: bool,
+}
+
+impl Pool {
+    /// Runs a planned statement on the nodes of the pool; `None` where it runs in this process: no node is ready, there is
+    /// little to read, or its plan does not spread.
+    pub async fn run(self: &Arc<Self>, prepared: &Prepared) -> Result<Option<SendableRecordBatchStream>, QueryError> {
+        let nodes = self.members.lock().ready(Instant::now());
+        if nodes.is_empty() || prepared.bytes_to_read() < self.least_bytes {
+            return Ok(None);
+        }
+        let streams = nodes.iter().map(|node| node.cores as usize).max().unwrap_or(1);
+        let Some(recipe) = prepared.recipe(streams) else { return Ok(None) };
+        let Some(running) = self.start(&recipe, prepared).await? else { return Ok(None) };
+        let schema = prepared.schema();
+        let state = Attempts {
+            pool: self.clone(),
+            prepared: prepared.clone(),
+            recipe,
+            running: Some(running),
+            here: None,
+            again: 0,
+            sent: false,
+            ended: false,
+        };
+        let batches = stream::unfold(state, |mut state| async move {
+            let next = state.next().await?;
+            state.ended = next.is_err();
+            Some((next, state))
+        });
+        Ok(Some(Box::pin(RecordBatchStreamAdapter::new(schema, batches))))
+    }
+
+    /// Plans a recipe for the nodes that are ready now and begins to run it; `None` where it does not spread.
+    async fn start(self: &Arc<Self>, recipe: &Recipe, prepared: &Prepared) -> Result<Option<Running>, QueryError> {
+        let nodes = self.members.lock().ready(Instant::now());
+        let urls: Vec<Url> = nodes.iter().filter_map(|node| Url::parse(&node.url).ok()).collect();
+        if urls.is_empty() {
+            return Ok(None);
+        }
+        // Read before planning: a change in between is noticed by the nodes, whose catalogs would differ.
+        let catalog = self.engine.catalog().outline().fingerprint();
+        let shared = Arc::new(self.engine.shared(recipe).await?);
+        if shared.plan.schema().fields() != prepared.schema().fields() {
+            return Ok(None);
+        }
+        let query = Uuid::new_v4();
+        let spread = match spread(&shared, &urls, query, &self.channels).await {
+            Ok(spread) => spread,
+            Err(error) => {
+                tracing::debug!("runs in this process: {error}");
+                return Ok(None);
+            }
+        };
+        let message = match RecipeMessage::new(recipe, catalog) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!("runs in this process: {error}");
+                return Ok(None);
+            }
+        };
+        shared.admit()?;
+        self.recipes.lock().insert(query, Arc::new(message));
+        let listed = Listed { pool: self.clone(), query };
+        let answer = execute_stream(spread.plan, spread.state.task_ctx()).map_err(|e| shared.error(e))?;
+        Ok(Some(Running { answer, shared, _listed: listed }))
+    }
+}
+
+impl Attempts {
+    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(here) = &mut self.here {
+                return here.next().await;
+            }
+            let running = self.running.as_mut()?;
+            let error = match running.answer.next().await {
+                Some(Ok(batch)) => {
+                    self.sent |= batch.num_rows() > 0;
+                    return Some(Ok(batch));
+                }
+                Some(Err(error)) => error,
+                None => return None,
+            };
+            let shared = running.shared.clone();
+            let failure = Failure::of(&error);
+            let (node, reason) = match &failure {
+                Some(Failure::Node { node, reason }) => {
+                    tracing::warn!("node {node} failed a query: {reason}");
+                    self.pool.members.lock().failed(node, reason, Instant::now());
+                    (node.clone(), reason.clone())
+                }
+                Some(Failure::Outdated) => ("of this pool".to_owned(), "the catalog was changed meanwhile".to_owned()),
+                own => {
+                    let own = own.clone().and_then(Failure::into_own).unwrap_or(error);
+                    return Some(Err(keep_kind(own, &shared)));
+                }
+            };
+            self.running = None;
+            if self.sent {
+                return Some(Err(DataFusionError::External(Box::new(NodeLost { node, reason }))));
+            }
+            self.again += 1;
+            let started = if self.again > AGAIN { Ok(None) } else { self.pool.start(&self.recipe, &self.prepared).await };
+            match started {
+                Ok(Some(running)) => self.running = Some(running),
+                // No row was sent and the nodes do not do: this process does.
+                Ok(None) => match self.prepared.run(Arc::new(NoProgress)).await {
+                    Ok(here) => self.here = Some(here),
+                    Err(error) => return Some(Err(DataFusionError::External(Box::new(error)))),
+                },
+                Err(error) => return Some(Err(DataFusionError::External(Box::new(error)))),
+            }
+        }
+    }
+}
+
+/// An error as users should read it; that of a file that changed stays what it is, since it has a code of its own.
+fn keep_kind(error: DataFusionError, shared: &SharedPlan) -> DataFusionError {
+    match &error {
+        DataFusionError::External(inner) if inner.is::<graticule_storage::Error>() => error,
+        _ => DataFusionError::External(Box::new(shared.error(error))),
+    }
+}

@@ -1,0 +1,103 @@
+//! What nodes ask of the server: Flight actions at its door, each with the pool's secret.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use arrow_flight::Action;
+use futures::{Stream, StreamExt, stream};
+use prost::Message;
+use tonic::{Request, Status};
+use url::{Host, Url};
+use uuid::Uuid;
+
+use super::Pool;
+use super::membership::AGAIN;
+use super::protocol::{GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, Records, Welcome};
+use super::secret::is_loopback;
+
+/// Bytes of records in one message, about.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Results of an action.
+pub type Results = Pin<Box<dyn Stream<Item = Result<arrow_flight::Result, Status>> + Send>>;
+
+/// True for the name of an action of the pool.
+pub fn is_action(name: &str) -> bool {
+    [HELLO, GOODBYE, OUTLINE, RECORDS, RECIPE].contains(&name)
+}
+
+fn results(messages: Vec<Vec<u8>>) -> Results {
+    stream::iter(messages.into_iter().map(|body| Ok(arrow_flight::Result { body: body.into() }))).boxed()
+}
+
+fn read<T: Message + Default>(action: &Action) -> Result<T, Status> {
+    T::decode(action.body.as_ref()).map_err(|e| Status::invalid_argument(format!("{}: {e}", action.r#type)))
+}
+
+impl Pool {
+    /// True where nodes must know a secret.
+    pub fn has_secret(&self) -> bool {
+        self.secret.is_set()
+    }
+
+    /// Answers an action of the pool.
+    pub fn action(&self, request: Request<Action>) -> Result<Results, Status> {
+        self.secret.check(&request)?;
+        let action = request.into_inner();
+        match action.r#type.as_str() {
+            HELLO => {
+                let hello = self.checked(read(&action)?)?;
+                self.members.lock().hello(hello, Instant::now())?;
+                Ok(results(vec![Welcome { again_millis: AGAIN.as_millis() as u64 }.encode_to_vec()]))
+            }
+            GOODBYE => {
+                self.members.lock().goodbye(&read(&action)?);
+                Ok(results(vec![]))
+            }
+            OUTLINE => Ok(results(vec![OutlineMessage::from(self.engine.catalog().outline()).encode_to_vec()])),
+            RECORDS => {
+                let name = std::str::from_utf8(&action.body).map_err(|e| Status::invalid_argument(format!("{RECORDS}: {e}")))?;
+                let records = self.engine.catalog().records_of(name).map_err(|e| Status::internal(e.to_string()))?;
+                let (mut messages, mut message, mut bytes) = (vec![], Records::default(), 0);
+                for (key, value) in records {
+                    bytes += key.len() + value.len();
+                    message.keys.push(key);
+                    message.values.push(value);
+                    if bytes > MESSAGE_BYTES {
+                        messages.push(std::mem::take(&mut message).encode_to_vec());
+                        bytes = 0;
+                    }
+                }
+                messages.push(message.encode_to_vec());
+                Ok(results(messages))
+            }
+            RECIPE => {
+                let query = Uuid::from_slice(&action.body).map_err(|e| Status::invalid_argument(format!("{RECIPE}: {e}")))?;
+                let recipe = self.recipes.lock().get(&query).cloned();
+                let recipe = recipe.ok_or_else(|| Status::not_found("this query does not run any more"))?;
+                Ok(results(vec![recipe.encode_to_vec()]))
+            }
+            other => Err(Status::unimplemented(format!("action `{other}` is not supported"))),
+        }
+    }
+
+    /// A node whose address can be used: without a secret, one of this machine.
+    fn checked(&self, hello: Hello) -> Result<Hello, Status> {
+        let url = Url::parse(&hello.url).map_err(|e| Status::invalid_argument(format!("the node's address {}: {e}", hello.url)))?;
+        if url.scheme() != "http" || url.port_or_known_default().is_none_or(|port| port == 0) {
+            return Err(Status::invalid_argument(format!("the node's address {url} is not http://host:port/")));
+        }
+        let local = match url.host() {
+            Some(Host::Ipv4(address)) => is_loopback(address.into()),
+            Some(Host::Ipv6(address)) => is_loopback(address.into()),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => return Err(Status::invalid_argument(format!("the node's address {url} names no host"))),
+        };
+        if !local && !self.secret.is_set() {
+            return Err(Status::unauthenticated(format!(
+                "this pool has no secret and gives no work to {url}, which is not on loopback; start server and nodes with --pool-secret FILE"
+            )));
+        }
+        Ok(Hello { url: url.to_string(), ..hello })
+    }
+}
