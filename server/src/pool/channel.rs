@@ -119,13 +119,17 @@ fn transport(error: &DataFusionError) -> Option<String> {
                     inner.downcast_ref::<arrow_flight::error::FlightError>().map(|e| e.to_string())
                 });
             };
-            let mut why = format!("{:?}: {}", status.code(), status.message());
+            // The innermost cause says most: those around it repeat it.
             let mut cause = std::error::Error::source(status);
+            let mut innermost = None;
             while let Some(e) = cause {
-                why = format!("{why}: {e}");
+                innermost = Some(e.to_string());
                 cause = e.source();
             }
-            Some(why)
+            Some(match innermost {
+                Some(innermost) => format!("the connection broke: {innermost}"),
+                None => format!("{:?}: {}", status.code(), status.message()),
+            })
         }
         DataFusionError::Shared(inner) => transport(inner),
         DataFusionError::Context(_, inner) => transport(inner),
