@@ -16,7 +16,7 @@ pub mod flight;
 pub mod http;
 pub mod limits;
 pub mod metrics;
-pub mod sockets;
 pub mod node;
 pub mod pool;
+pub mod sockets;
 pub mod units;
