@@ -128,8 +128,9 @@ impl Lattice {
                         let ([a0, b0, c0], [a1, b1, c1]) = (middle(a[0], b[0], c[0]), middle(a[1], b[1], c[1]));
                         [[a0, a1], [b0, b1], [c0, c1]]
                     });
-                    for c in 0..3 {
-                        let [rows, columns] = [0, 1].map(|k| middle(lines[0][c][k], lines[1][c][k], lines[2][c][k]));
+                    let [first, second, third] = lines;
+                    for ((a, b), c) in first.into_iter().zip(second).zip(third) {
+                        let [rows, columns] = [0, 1].map(|k| middle(a[k], b[k], c[k]));
                         (0..3).for_each(|i| add([rows[i], columns[i]]));
                     }
                 }
