@@ -36,8 +36,8 @@ impl Door {
     }
 
     /// The call with the role of its caller among its extensions, where [`role_of`] finds it, and with the caller's address, where
-    /// tonic looks for it.
-    fn admitted<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
+    /// tonic looks for it. Every call comes by here when only its headers are read: of those that may not come in, no body is.
+    pub fn admitted(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let role = self.counted(self.gate.enter(request.metadata(), request.extensions()))?;
         request.extensions_mut().insert(role);
         if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
@@ -84,20 +84,19 @@ impl FlightService for Door {
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        guarded(self.service.list_flights(self.admitted(request)?)).await
+        guarded(self.service.list_flights(request)).await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        guarded(self.service.get_flight_info(self.admitted(request)?)).await
+        guarded(self.service.get_flight_info(request)).await
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        guarded(self.service.poll_flight_info(self.admitted(request)?)).await
+        guarded(self.service.poll_flight_info(request)).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         guarded(async {
-            let request = self.admitted(request)?;
             let form = form_of(request.metadata())?;
             let any = Any::decode(request.get_ref().cmd.as_ref()).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
             let command = Command::try_from(any).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
@@ -109,22 +108,22 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        guarded(self.service.do_get(self.admitted(request)?)).await
+        guarded(self.service.do_get(request)).await
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        guarded(self.service.do_put(self.admitted(request)?)).await
+        guarded(self.service.do_put(request)).await
     }
 
     async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        guarded(self.service.do_exchange(self.admitted(request)?)).await
+        guarded(self.service.do_exchange(request)).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        guarded(self.service.do_action(self.admitted(request)?)).await
+        guarded(self.service.do_action(request)).await
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        guarded(self.service.list_actions(self.admitted(request)?)).await
+        guarded(self.service.list_actions(request)).await
     }
 }

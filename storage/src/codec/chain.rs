@@ -77,10 +77,17 @@ impl Drop for Recycled {
     }
 }
 
-/// A buffer for a result of `len` bytes, whatever they hold.
+/// A buffer for a result of `len` bytes, whatever they hold. Much larger spare ones stay here: a result may be kept for long,
+/// and is accounted for by its length.
 fn result(len: usize) -> Vec<u8> {
-    let mut b = spare(len);
-    b.truncate(len);
+    let mut b = SPARE.with_borrow_mut(|spare| {
+        let fits = spare.iter().position(|b| (len..=len + len / 4).contains(&b.capacity()));
+        fits.map(|at| spare.swap_remove(at)).unwrap_or_default()
+    });
+    match b.capacity() < len {
+        true => b = vec![0; len],
+        false => b.resize(len, 0),
+    }
     if cfg!(debug_assertions) {
         // So that tests see it when a codec does not write all of its result.
         b.fill(0xA5);

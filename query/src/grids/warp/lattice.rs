@@ -163,7 +163,10 @@ mod tests {
                 let inside = |[low, high]: [f64; 2], at: f64| at >= low - 1e-9 && at <= high + 1e-9;
                 assert!(got[0].is_nan() || reach.is_some_and(|[rows, columns]| inside(rows, got[0]) && inside(columns, got[1])));
                 match place(r as f64, c as f64) {
-                    Some(exact) => worst = worst.max((got[0] - exact[0]).abs()).max((got[1] - exact[1]).abs()),
+                    Some(exact) => {
+                        assert!(got.iter().all(|v| v.is_finite()), "{r} {c} {got:?}");
+                        worst = worst.max((got[0] - exact[0]).abs()).max((got[1] - exact[1]).abs());
+                    }
                     None => assert!(got[0].is_nan(), "{r} {c} {got:?}"),
                 }
             }
