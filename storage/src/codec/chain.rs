@@ -220,6 +220,16 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
 type Decompress<'c> = Box<dyn Fn(&[u8], &mut [u8]) -> Result<usize> + 'c>;
 
 /// For a codec whose encoded length depends on the data: how many bytes one stored byte can become at most, and how.
+/// See [`super::largest_ratio`].
+pub(super) fn largest_ratio(codecs: &[Codec]) -> Option<usize> {
+    let ratio = |codec: &Codec| match codec {
+        Codec::Tiff(TiffCodec::ReverseBits) => None,
+        Codec::Tiff(tiff) => Some(tiff.largest_ratio()),
+        other => compressor(other).map(|(ratio, _)| ratio),
+    };
+    codecs.iter().find_map(ratio).filter(|&ratio| ratio < usize::MAX)
+}
+
 fn compressor(codec: &Codec) -> Option<(usize, Decompress<'_>)> {
     // Where a header of some bytes may stand for a chunk of any size, only the expected length bounds it.
     const ANY: usize = usize::MAX;
