@@ -2,16 +2,21 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage, OtherError, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage, OtherError, RootCertStore, SignatureScheme,
 };
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -23,6 +28,9 @@ const WINDOW: u32 = 16 << 20;
 
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a refusal after the handshake is waited for.
+const REFUSAL: Duration = Duration::from_secs(2);
 
 /// The port of `grpcs://host`.
 const DEFAULT_PORT: u16 = 443;
@@ -60,10 +68,11 @@ pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
         let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = endpoint.uri().port_u16().unwrap_or(DEFAULT_PORT);
         let name = ServerName::try_from(host.clone()).map_err(|e| wrong(&e))?;
-        let tls = TlsConnector::from(Arc::new(configuration(options)?));
+        let asked = Arc::new(Asked::default());
+        let tls = TlsConnector::from(Arc::new(configuration(options, asked.clone())?));
         let connector = tower::service_fn(move |_: Uri| {
-            let (tls, host, name) = (tls.clone(), host.clone(), name.clone());
-            async move { connect(&tls, &host, port, name).await.map(TokioIo::new) }
+            let (tls, asked, host, name) = (tls.clone(), asked.clone(), host.clone(), name.clone());
+            async move { connect(&tls, &asked, &host, port, name).await.map(TokioIo::new) }
         });
         endpoint.origin(origin).connect_with_connector(connector).await
     } else {
@@ -75,25 +84,53 @@ pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
 /// A connection after its handshake. Errors say what to do.
 async fn connect(
     tls: &TlsConnector,
+    asked: &Asked,
     host: &str,
     port: u16,
     name: ServerName<'static>,
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+) -> io::Result<BufReader<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
     let handshake = tokio::time::timeout(PATIENCE, tls.connect(name, stream)).await;
     let done = handshake.map_err(|_| io::Error::other("the server did not answer the TLS handshake; without TLS, use grpc://"))?;
-    done.map_err(|e| match explained(&e) {
+    let mut stream = BufReader::new(done.map_err(said)?);
+    if asked.0.load(Ordering::Relaxed) {
+        // In TLS 1.3 the refusal comes after the handshake: a server that does without a certificate begins to speak instead.
+        if let Ok(Err(e)) = tokio::time::timeout(REFUSAL, stream.fill_buf()).await {
+            return Err(said(e));
+        }
+    }
+    Ok(stream)
+}
+
+/// An error of a TLS connection in our words.
+fn said(e: io::Error) -> io::Error {
+    match explained(&e) {
         Some(text) => io::Error::other(text),
         None if e.kind() == io::ErrorKind::UnexpectedEof => {
             io::Error::other("the server closed the connection during the TLS handshake; without TLS, use grpc://")
         }
         None => e,
-    })
+    }
+}
+
+/// Set when a server asks for a certificate of the client and there is none.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// What the client accepts and shows.
-fn configuration(options: &Options) -> Result<ClientConfig> {
+fn configuration(options: &Options, asked: Arc<Asked>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match &options.tls_ca {
         Some(pem) => {
@@ -110,7 +147,7 @@ fn configuration(options: &Options) -> Result<ClientConfig> {
         .map_err(|e| Error::connection(format!("TLS cannot be used: {e}")))?
         .with_root_certificates(roots);
     let mut configuration = match &options.tls_identity {
-        None => builder.with_no_client_auth(),
+        None => builder.with_client_cert_resolver(asked),
         Some((chain, key)) => {
             let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| Error::connection(format!("the client's key: {e}")))?;
             builder
@@ -143,8 +180,7 @@ pub(crate) fn root(error: &(dyn std::error::Error + 'static)) -> String {
         }
         cause = e.source();
     }
-    // In TLS 1.3 it comes after the handshake, and HTTP/2 keeps the text only.
-    if text.ends_with("CertificateRequired") { NO_CERTIFICATE.to_owned() } else { text }
+    text
 }
 
 /// A TLS error inside of an error of a socket, as one line that says what to do.

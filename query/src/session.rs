@@ -42,8 +42,16 @@ const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.satu
 pub struct EngineSettings {
     /// Bytes that all queries together may hold (DataFusion's memory pool).
     pub memory_bytes: u64,
-    /// Partitions of a plan; usually the CPU threads.
+    /// CPU threads.
     pub threads: usize,
+}
+
+impl EngineSettings {
+    /// Partitions of a plan: half as many more than threads, so that a thread finds work while other partitions wait for bytes.
+    fn partitions(self) -> usize {
+        let threads = self.threads.max(1);
+        threads + threads.div_ceil(2)
+    }
 }
 
 /// Values for `$1`, `$2` ...
@@ -94,7 +102,7 @@ impl Engine {
     pub fn new(catalog: Arc<Catalog>, reader: Reader, settings: EngineSettings) -> Result<Engine, QueryError> {
         let internal = |e: DataFusionError| QueryError::new(ErrorKind::Internal, e.to_string());
         let mut config = SessionConfig::new()
-            .with_target_partitions(settings.threads.max(1))
+            .with_target_partitions(settings.partitions())
             .with_batch_size(16 * 1024)
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -293,7 +301,7 @@ pub(crate) struct Asked {
 
 /// A half of the memory, shared by the partitions; the other half is for tiles and answers.
 fn block_bytes(settings: &EngineSettings) -> usize {
-    usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX) / (2 * settings.threads.max(1))
+    usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX) / (2 * settings.partitions())
 }
 
 /// `$1`... with the types that the plan infers for them.

@@ -27,22 +27,22 @@ const CELLS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
 
 /// What is asked: a name, the question, and whether the answer is rows or arrays.
 const QUESTIONS: &[(&str, &str, Form)] = &[
-    ("fetch", "SELECT v FROM field", Form::Arrays),
+    ("fetch", "SELECT v FROM field", Form::Array),
     ("mean of all", "SELECT avg(v) FROM field", Form::Rows),
     ("mean by time", "SELECT time, avg(v) FROM field GROUP BY time", Form::Rows),
-    ("map of means", "SELECT avg(v) AS m FROM field GROUP BY latitude, longitude", Form::Arrays),
-    ("map of variances", "SELECT var_pop(v) AS m FROM field GROUP BY latitude, longitude", Form::Arrays),
-    ("map of maxima", "SELECT max(v) AS m FROM field GROUP BY latitude, longitude", Form::Arrays),
-    ("map of medians", "SELECT median(v) AS m FROM field GROUP BY latitude, longitude", Form::Arrays),
+    ("map of means", "SELECT avg(v) AS m FROM field GROUP BY latitude, longitude", Form::Array),
+    ("map of variances", "SELECT var_pop(v) AS m FROM field GROUP BY latitude, longitude", Form::Array),
+    ("map of maxima", "SELECT max(v) AS m FROM field GROUP BY latitude, longitude", Form::Array),
+    ("map of medians", "SELECT median(v) AS m FROM field GROUP BY latitude, longitude", Form::Array),
     ("histogram", "SELECT histogram(v, 200.0005, 330.0005, 100) FROM field", Form::Rows),
     (
         "map of counts, two predicates",
         "SELECT count(*) FILTER (WHERE v > 280 AND v * 2 < 580) AS n FROM field GROUP BY latitude, longitude",
-        Form::Arrays,
+        Form::Array,
     ),
-    ("3 x 3 means", "SELECT avg(v) AROUND (latitude(-1:1), longitude(-1:1)) AS m FROM field", Form::Arrays),
-    ("9 x 9 maxima", "SELECT max(v) AROUND (latitude(-4:4), longitude(-4:4)) AS m FROM field", Form::Arrays),
-    ("arithmetic", "SELECT (v - 273.15) * 1.8 + 32 AS f FROM field", Form::Arrays),
+    ("3 x 3 means", "SELECT avg(v) AROUND (latitude(-1:1), longitude(-1:1)) AS m FROM field", Form::Array),
+    ("9 x 9 maxima", "SELECT max(v) AROUND (latitude(-4:4), longitude(-4:4)) AS m FROM field", Form::Array),
+    ("arithmetic", "SELECT (v - 273.15) * 1.8 + 32 AS f FROM field", Form::Array),
 ];
 
 fn kernels(c: &mut Criterion) {
@@ -54,7 +54,7 @@ fn kernels(c: &mut Criterion) {
     memory(&mut group);
     let cold = engine(&runtime, folder.path(), 0);
     group.bench_function("decode (inflate, unshuffle, scale)", |b| {
-        b.iter(|| ask(&runtime, &cold, "SELECT v FROM field", Form::Arrays));
+        b.iter(|| ask(&runtime, &cold, "SELECT v FROM field", Form::Array));
     });
     let warm = engine(&runtime, folder.path(), 1 << 30);
     for &(name, question, form) in QUESTIONS {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{DataType, Float64Type};
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use graticule_query::{Engine, EngineSettings, Form, Parameters, QueryError};
@@ -68,7 +69,12 @@ pub async fn create_relations(engine: &Engine) {
 
 /// Runs one statement to its end.
 pub async fn ask(engine: &Engine, text: &str, form: Form) -> Result<Vec<RecordBatch>, QueryError> {
-    let prepared = engine.prepare(text, form, Parameters::Values(vec![])).await?;
+    ask_with(engine, text, form, vec![]).await
+}
+
+/// The same with values for its parameters.
+pub async fn ask_with(engine: &Engine, text: &str, form: Form, values: Vec<ScalarValue>) -> Result<Vec<RecordBatch>, QueryError> {
+    let prepared = engine.prepare(text, form, Parameters::Values(values)).await?;
     collect(prepared.run(Arc::new(NoProgress)).await?).await
 }
 

@@ -1,9 +1,10 @@
 //! Cubes on other grids against what xarray, numpy, scipy and GDAL make of the same files (`corpus/grids/truth.json`).
 
-use graticule_query::{Engine, Form};
+use datafusion::common::ScalarValue;
+use graticule_query::{Engine, Form, Parameters};
 use serde_json::Value;
 
-use super::engine::{ask, cells, empty, numbers, root};
+use super::engine::{ask, ask_with, cells, empty, numbers, root};
 
 fn truth() -> Value {
     serde_json::from_str(&std::fs::read_to_string(root().join("tests/corpus/grids/truth.json")).unwrap()).unwrap()
@@ -64,4 +65,14 @@ async fn other_grids_hold_what_others_compute() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warp_is_prepared_before_its_numbers_are_known() {
+    let engine = engine(&truth(), true).await;
+    let text = "SELECT count(*) AS n FROM WARP(utm, crs => 'EPSG:4326', resolution => $1, bounds => [$2, $3, $4, $5])";
+    let prepared = engine.prepare(text, Form::Rows, Parameters::Unknown).await.unwrap();
+    assert_eq!(prepared.schema().field(0).name(), "n");
+    let values = [0.5, 8.0, 47.0, 10.0, 48.0].map(|v| ScalarValue::Float64(Some(v))).to_vec();
+    assert_eq!(numbers(&ask_with(&engine, text, Form::Rows, values).await.unwrap(), 0), [Some(8.0)]);
 }

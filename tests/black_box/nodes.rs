@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
 use graticule_query::{Engine, Form, Parameters, QueryError};
 use graticule_server::config::{EngineFlags, IN_MEMORY, Settings};

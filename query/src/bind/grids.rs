@@ -98,6 +98,7 @@ impl SubsetPlanner {
     ) -> Result<LogicalPlan> {
         let (leaf, variables) = leaf_of(&plan, "WARP").map_err(|e| at(e, source))?;
         let (mut crs, mut resolution, mut method, mut bounds) = (None, None, Method::Bilinear, None);
+        let mut unknown = false;
         for arg in args {
             let (name, value) = named(arg)?;
             let mut take = || -> Result<()> {
@@ -107,8 +108,9 @@ impl SubsetPlanner {
                         crs = Some((Crs::read(&text).map_err(DataFusionError::Plan)?, text));
                     }
                     "resolution" => match self.number("resolution", value, context)? {
-                        side if side.is_finite() && side > 0.0 => resolution = Some(side),
-                        side => {
+                        None => (unknown, resolution) = (true, Some(1.0)),
+                        Some(side) if side.is_finite() && side > 0.0 => resolution = Some(side),
+                        Some(side) => {
                             return plan_err!("the resolution of WARP is {side}; give the side of a cell in units of the target, above 0");
                         }
                     },
@@ -119,7 +121,10 @@ impl SubsetPlanner {
                             return plan_err!("WARP has the methods nearest, bilinear, cubic and average; areas on a sphere are REGRID's");
                         }
                     }
-                    "bounds" => bounds = Some(self.bounds(value, context)?),
+                    "bounds" => {
+                        bounds = self.bounds(value, context)?;
+                        unknown |= bounds.is_none();
+                    }
                     other => {
                         if other == "overviews" {
                             return plan_err!("USING OVERVIEWS belongs to REGRID; WARP reads the cells themselves");
@@ -138,26 +143,33 @@ impl SubsetPlanner {
                 plan_err!("WARP wants a CRS and the side of a cell in its units, as WARP(s2, crs => 'EPSG:4326', resolution => 0.0001)");
             return lacking.map_err(|e| at(e, source));
         };
+        // While parameters have no value, a grid of one cell stands for the one that they will make: only columns are asked for.
+        let (resolution, bounds) = if unknown { (1.0, Some([0.0, 0.0, 1.0, 1.0])) } else { (resolution, bounds) };
         warp::plan(&leaf, &Wanted { crs, text, resolution, method, bounds }, variables.as_deref()).map_err(|e| at(e, source))
     }
 
-    /// A constant number; 1 for a parameter that has no value yet.
-    fn number(&self, what: &str, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<f64> {
+    /// A constant number; `None` for a parameter that has no value yet.
+    fn number(&self, what: &str, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Option<f64>> {
         match self.constant(value, context)?.map(|v| (v.cast_to(&DataType::Float64), v)) {
-            None => Ok(1.0),
-            Some((Ok(ScalarValue::Float64(Some(n))), v)) if v.data_type().is_numeric() => Ok(n),
+            None => Ok(None),
+            Some((Ok(ScalarValue::Float64(Some(n))), v)) if v.data_type().is_numeric() => Ok(Some(n)),
             Some((_, v)) => plan_err!("{what}: a number is expected, not {v}"),
         }
     }
 
-    fn bounds(&self, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<[f64; 4]> {
+    /// `None` while a parameter among them has no value yet.
+    fn bounds(&self, value: &SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Option<[f64; 4]>> {
         let parts: &[SqlExpr] = match value {
             SqlExpr::Array(array) => &array.elem,
             _ => &[],
         };
-        let numbers = parts.iter().map(|part| self.number("bounds", part, context)).collect::<Result<Vec<f64>>>()?;
+        let numbers = parts.iter().map(|part| self.number("bounds", part, context)).collect::<Result<Vec<_>>>()?;
+        if numbers.contains(&None) {
+            return Ok(None);
+        }
+        let numbers: Vec<f64> = numbers.into_iter().flatten().collect();
         match <[f64; 4]>::try_from(numbers) {
-            Ok([w, s, e, n]) if w < e && s < n && [w, s, e, n].iter().all(|b| b.is_finite()) => Ok([w, s, e, n]),
+            Ok([w, s, e, n]) if w < e && s < n && [w, s, e, n].iter().all(|b| b.is_finite()) => Ok(Some([w, s, e, n])),
             Ok(bounds) => plan_err!(
                 "bounds are [west, south, east, north], each pair rising, not {bounds:?}; across the antimeridian longitudes go on, as [170, -20, 190, 20]"
             ),

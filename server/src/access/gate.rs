@@ -42,9 +42,7 @@ pub enum Gate {
 impl Gate {
     /// The role of a call. Errors: UNAVAILABLE when it came without TLS and must not, UNAUTHENTICATED without a token that is known.
     pub fn enter(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<Role, Status> {
-        if extensions.get::<Arrival>().is_some_and(|arrival| arrival.lacks_tls) {
-            return Err(Status::unavailable("this server speaks TLS: use grpcs:// instead of grpc://"));
-        }
+        only_over_tls(extensions)?;
         let Gate::Tokens(tokens) = self else { return Ok(Role::Admin) };
         let token = presented(metadata)?.ok_or_else(|| {
             Status::unauthenticated(
@@ -62,6 +60,14 @@ impl Gate {
         let mut value = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| unreadable())?;
         value.set_sensitive(true);
         Ok(Some(value))
+    }
+}
+
+/// An error for a call that came without TLS to a server that speaks TLS.
+pub fn only_over_tls(extensions: &Extensions) -> Result<(), Status> {
+    match extensions.get::<Arrival>() {
+        Some(arrival) if arrival.lacks_tls => Err(Status::unavailable("this server speaks TLS: use grpcs:// instead of grpc://")),
+        _ => Ok(()),
     }
 }
 

@@ -36,6 +36,11 @@ impl Secret {
         Secret::new(read_private(file)?.trim()).map_err(|e| format!("{}: {e}", file.display()))
     }
 
+    /// Its text, for who must show it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this was shown. Takes the same time wherever they differ; only the length can be learnt.
     pub fn matches(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()

@@ -17,9 +17,10 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::service::Service;
 use super::statement::form_of;
 use super::status;
-use crate::access::gate::Arrival;
+use crate::access::gate::{self, Arrival};
 use crate::access::{Gate, Role};
 use crate::metrics::Metrics;
+use crate::pool::secret;
 
 /// What clients talk to.
 #[derive(Clone)]
@@ -36,14 +37,24 @@ impl Door {
     }
 
     /// The call with the role of its caller among its extensions, where [`role_of`] finds it, and with the caller's address, where
-    /// tonic looks for it.
-    fn admitted<T>(&self, mut request: Request<T>) -> Result<Request<T>, Status> {
-        let role = self.counted(self.gate.enter(request.metadata(), request.extensions()))?;
-        request.extensions_mut().insert(role);
+    /// tonic looks for it. Every call comes by here when only its headers are read: of those that may not come in, no body is.
+    pub fn admitted(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
             request.extensions_mut().insert(peer);
         }
+        let role = self.counted(self.role(&request))?;
+        request.extensions_mut().insert(role);
         Ok(request)
+    }
+
+    /// Nodes show the pool's secret in place of a token. They read everything anyway, and change nothing.
+    fn role(&self, request: &Request<()>) -> Result<Role, Status> {
+        if !secret::is_shown(request) {
+            return self.gate.enter(request.metadata(), request.extensions());
+        }
+        gate::only_over_tls(request.extensions())?;
+        self.service.pool().knows(request)?;
+        Ok(Role::Reader)
     }
 
     fn counted<T>(&self, entered: Result<T, Status>) -> Result<T, Status> {
@@ -84,20 +95,19 @@ impl FlightService for Door {
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        guarded(self.service.list_flights(self.admitted(request)?)).await
+        guarded(self.service.list_flights(request)).await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        guarded(self.service.get_flight_info(self.admitted(request)?)).await
+        guarded(self.service.get_flight_info(request)).await
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        guarded(self.service.poll_flight_info(self.admitted(request)?)).await
+        guarded(self.service.poll_flight_info(request)).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         guarded(async {
-            let request = self.admitted(request)?;
             let form = form_of(request.metadata())?;
             let any = Any::decode(request.get_ref().cmd.as_ref()).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
             let command = Command::try_from(any).map_err(|e| Status::invalid_argument(format!("command: {e}")))?;
@@ -109,26 +119,22 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        guarded(self.service.do_get(self.admitted(request)?)).await
+        guarded(self.service.do_get(request)).await
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        guarded(self.service.do_put(self.admitted(request)?)).await
+        guarded(self.service.do_put(request)).await
     }
 
     async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        guarded(self.service.do_exchange(self.admitted(request)?)).await
+        guarded(self.service.do_exchange(request)).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        // Nodes have the pool's secret in place of a token; without one they come in as anybody does.
-        let plain = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.lacks_tls);
-        let of_pool = !plain && self.service.is_for_pool(&request.get_ref().r#type);
-        let request = if of_pool { request } else { self.admitted(request)? };
         guarded(self.service.do_action(request)).await
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        guarded(self.service.list_actions(self.admitted(request)?)).await
+        guarded(self.service.list_actions(request)).await
     }
 }

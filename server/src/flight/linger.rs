@@ -68,20 +68,20 @@ impl AsyncWrite for Lingering {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.closing = Some(Box::pin(sleep(PATIENCE)));
         }
+        // First, since a client that writes without end would use up what a task may do in one turn.
+        if let Some(patience) = &mut self.closing
+            && patience.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
         let mut unread = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut unread);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                 // What comes now is of no use: the client has closed, or its connection is gone.
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
-                Poll::Pending => break,
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
-        }
-        match &mut self.closing {
-            Some(patience) => patience.as_mut().poll(cx).map(Ok),
-            None => Poll::Ready(Ok(())),
         }
     }
 }

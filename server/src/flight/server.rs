@@ -8,6 +8,8 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tonic::Request;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::answer::Runner;
@@ -28,6 +30,8 @@ use crate::sockets::not_bound;
 const WINDOW: u32 = 32 << 20;
 /// Largest HTTP/2 frame that is sent.
 const FRAME: u32 = (1 << 20) - 1;
+/// Calls of one connection at a time; more wait at the client.
+const MOST_STREAMS: u32 = 128;
 /// Largest message that a client may send: parameters of prepared statements.
 const MOST_RECEIVED: usize = 64 << 20;
 /// How long running queries are waited for at the end.
@@ -62,6 +66,8 @@ impl FlightServer {
         }
         let metrics = Arc::new(Metrics::default());
         let pool = Pool::new(settings, database.engine())?;
+        let seen = pool.clone();
+        metrics.add_gauges("graticule_nodes", "Nodes of the pool, by their state.", "state", move || seen.states());
         let runner = Runner { workers, limits: limits.clone(), metrics: metrics.clone(), pool: pool.clone() };
         let door = Door::new(Service::new(Planner { database: database.clone(), runner }), gate, metrics.clone());
         let observed = Observed { metrics, limits, database, settings: Arc::new(settings.clone()) };
@@ -90,7 +96,9 @@ impl FlightServer {
 
     /// Serves until `stop` is ready. Then no query is taken any more, and those that run get [`GRACE`] to end.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), String> {
+        let door = self.door.clone();
         let service = FlightServiceServer::new(self.door).max_decoding_message_size(MOST_RECEIVED).max_encoding_message_size(usize::MAX);
+        let service = InterceptedService::new(service, move |call: Request<()>| door.admitted(call));
         let limits = self.observed.limits.clone();
         let incoming = Incoming::new(self.listener, self.tls, self.observed.metrics);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -98,6 +106,7 @@ impl FlightServer {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_frame_size(FRAME)
+            .max_concurrent_streams(MOST_STREAMS)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .add_service(service)

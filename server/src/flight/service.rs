@@ -33,7 +33,7 @@ use super::pending::{Pending, Table, Work};
 use super::sizing::travelling;
 use super::statement::{Planner, Statement, form_of};
 use super::status;
-use crate::pool::service as pool;
+use crate::pool::{Pool, service as pool};
 
 /// The stream of a `DoGet` answer.
 type Data = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
@@ -60,9 +60,9 @@ impl Service {
         Service { planner, pending: Table::new(), prepared: Table::lasting() }
     }
 
-    /// True for an action that the pool lets in by its secret.
-    pub fn is_for_pool(&self, action: &str) -> bool {
-        pool::is_action(action) && self.planner.runner.pool.has_secret()
+    /// The nodes of this server.
+    pub fn pool(&self) -> &Pool {
+        &self.planner.runner.pool
     }
 
     fn statement(&self, handle: &[u8]) -> Result<Statement, Status> {
@@ -302,7 +302,7 @@ impl FlightSqlService for Service {
 
     async fn do_action_fallback(&self, request: Request<Action>) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         if pool::is_action(&request.get_ref().r#type) {
-            return Ok(Response::new(self.planner.runner.pool.action(request)?));
+            return Ok(Response::new(self.pool().action(request)?));
         }
         let action = request.into_inner();
         if action.r#type != CANCEL_FLIGHT_INFO {

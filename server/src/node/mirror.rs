@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::pool::channel::endpoint;
 use crate::pool::failure::Failure;
 use crate::pool::protocol::{GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, RecipeMessage, Records, Welcome};
-use crate::pool::secret::Secret;
+use crate::pool::secret::PoolSecret;
 
 /// Plans kept: parts of one query come one after the other, soon.
 const PLANS: usize = 64;
@@ -33,7 +33,7 @@ type Made = Arc<OnceCell<Arc<SharedPlan>>>;
 /// The server as a node sees it.
 pub struct Mirror {
     server: FlightServiceClient<Channel>,
-    secret: Secret,
+    secret: PoolSecret,
     engine: Engine,
     /// Held while the catalog is brought up to date.
     following: tokio::sync::Mutex<()>,
@@ -54,7 +54,7 @@ impl From<Status> for Wrong {
 
 impl Mirror {
     /// Of the server at this URL; connects when first asked.
-    pub fn new(server: &str, secret: Secret, engine: Engine) -> Result<Mirror, String> {
+    pub fn new(server: &str, secret: PoolSecret, engine: Engine) -> Result<Mirror, String> {
         let server = FlightServiceClient::new(endpoint(server)?.connect_lazy()).max_decoding_message_size(usize::MAX);
         Ok(Mirror { server, secret, engine, following: Default::default(), plans: Default::default() })
     }

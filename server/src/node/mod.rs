@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::pool::channel::Channels;
 use crate::pool::protocol::{self, Hello};
-use crate::pool::secret::{Secret, is_loopback};
+use crate::pool::secret::{PoolSecret, is_loopback};
 
 /// How long a server that is not there yet, or has not noticed yet that the node before this one is gone, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ pub struct Node {
 impl Node {
     /// Listens, and joins the pool. Errors are one readable line: the server's reason, where it refuses.
     pub async fn join(settings: &NodeSettings) -> Result<Node, String> {
-        let secret = Secret::read(settings.secret.as_deref())?;
+        let secret = PoolSecret::read(settings.secret.as_deref())?;
         let server = settings.join.replace("grpc://", "http://");
         let url = url::Url::parse(&server).map_err(|e| format!("--join {}: {e}; write it like grpc://host:8815", settings.join))?;
         if url.scheme() != "http" || url.port().is_none() {

@@ -26,7 +26,7 @@ use crate::pool::channel::Channels;
 use crate::pool::codec::PlanCodec;
 use crate::pool::failure::Failure;
 use crate::pool::protocol::{self, QUERY_HEADER};
-use crate::pool::secret::Secret;
+use crate::pool::secret::PoolSecret;
 
 /// Makes the state of a part of a plan.
 pub struct Sessions {
@@ -88,7 +88,7 @@ impl WorkerSessionBuilder for Sessions {
 }
 
 /// Adds the door of a node: parts of plans, for those who know the pool's secret.
-pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, secret: Secret) -> Router {
+pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, secret: PoolSecret) -> Router {
     let worker = Worker::from_session_builder(sessions).with_runtime_env(runtime).with_version(protocol::build());
     let checked = move |request: Request<()>| -> std::result::Result<Request<()>, Status> {
         secret.check(&request)?;

@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
 use super::failure::Failure;
-use super::secret::Secret;
+use super::secret::PoolSecret;
 
 /// A node must take a connection within this time.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -54,13 +54,13 @@ pub fn endpoint(url: &str) -> std::result::Result<Endpoint, String> {
 /// Connections to nodes, by URL. Cheap to clone.
 #[derive(Clone)]
 pub struct Channels {
-    secret: Secret,
+    secret: PoolSecret,
     open: Arc<Mutex<HashMap<Url, Channel>>>,
 }
 
 impl Channels {
     /// No connection yet.
-    pub fn new(secret: Secret) -> Channels {
+    pub fn new(secret: PoolSecret) -> Channels {
         Channels { secret, open: Arc::default() }
     }
 
@@ -90,7 +90,7 @@ impl ChannelResolver for Channels {
 /// A connection to one node.
 struct NodeChannel {
     inner: Box<dyn WorkerChannel>,
-    secret: Secret,
+    secret: PoolSecret,
     channels: Channels,
     url: Url,
 }

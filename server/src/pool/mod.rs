@@ -30,13 +30,13 @@ use uuid::Uuid;
 use self::channel::Channels;
 use self::membership::Members;
 use self::protocol::RecipeMessage;
-use self::secret::Secret;
+use self::secret::PoolSecret;
 use crate::config::Settings;
 
 /// The nodes of a server, and the queries that run on them.
 pub struct Pool {
     engine: Engine,
-    secret: Secret,
+    secret: PoolSecret,
     members: Mutex<Members>,
     channels: Channels,
     /// Stored bytes that a query must read to be worth other processes.
@@ -47,7 +47,7 @@ pub struct Pool {
 impl Pool {
     /// A pool without nodes. Queries can ask for them: `nodes()`. Errors are one readable line.
     pub fn new(settings: &Settings, engine: &Engine) -> Result<Arc<Pool>, String> {
-        let secret = Secret::read(settings.pool_secret.as_deref())?;
+        let secret = PoolSecret::read(settings.pool_secret.as_deref())?;
         let pool = Arc::new(Pool {
             engine: engine.clone(),
             channels: Channels::new(secret.clone()),

@@ -2,44 +2,24 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
 use tonic::codegen::http::{HeaderMap, HeaderValue};
 use tonic::{Request, Status};
 
-/// Header that carries it, in hexadecimal.
-pub const HEADER: &str = "graticule-pool-secret";
-/// Fewest bytes of a secret: shorter ones can be guessed.
-const FEWEST_BYTES: usize = 16;
-/// Most bytes: it travels in a header.
-const MOST_BYTES: usize = 1024;
+use crate::access::Secret;
+
+/// Header that carries it.
+const HEADER: &str = "graticule-pool-secret";
 
 /// What server and nodes have in common; or nothing.
-#[derive(Clone, Default)]
-pub struct Secret(Option<Arc<str>>);
+#[derive(Debug, Clone, Default)]
+pub struct PoolSecret(Option<Secret>);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Secret(...)" } else { "Secret(none)" })
-    }
-}
-
-impl Secret {
+impl PoolSecret {
     /// Reads a file; white space at its ends does not count. Errors are one readable line.
-    pub fn read(file: Option<&Path>) -> Result<Secret, String> {
-        let Some(file) = file else { return Ok(Secret(None)) };
-        let bytes = std::fs::read(file).map_err(|e| format!("--pool-secret {}: {e}", file.display()))?;
-        let secret = bytes.trim_ascii();
-        if !(FEWEST_BYTES..=MOST_BYTES).contains(&secret.len()) {
-            return Err(format!(
-                "--pool-secret {}: it has {} bytes and must have {FEWEST_BYTES} to {MOST_BYTES}; `openssl rand -hex 32` makes a good one",
-                file.display(),
-                secret.len()
-            ));
-        }
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Secret(Some(hex.into())))
+    pub fn read(file: Option<&Path>) -> Result<PoolSecret, String> {
+        let secret = file.map(Secret::read).transpose().map_err(|e| format!("--pool-secret {e}"))?;
+        Ok(PoolSecret(secret))
     }
 
     /// True where there is one.
@@ -49,7 +29,7 @@ impl Secret {
 
     /// Puts it into the headers of a request.
     pub fn put(&self, headers: &mut HeaderMap) {
-        if let Some(mut value) = self.0.as_ref().and_then(|secret| HeaderValue::from_str(secret).ok()) {
+        if let Some(mut value) = self.0.as_ref().and_then(|secret| HeaderValue::from_str(secret.reveal()).ok()) {
             value.set_sensitive(true);
             headers.insert(HEADER, value);
         }
@@ -65,16 +45,17 @@ impl Secret {
                 )),
             };
         };
-        let given = request.metadata().get(HEADER).map(|value| value.as_bytes()).unwrap_or_default();
-        // The length is no secret; where they differ is.
-        match bool::from(given.ct_eq(secret.as_bytes())) {
-            true => Ok(()),
-            false if given.is_empty() => {
-                Err(Status::unauthenticated("the pool's secret is missing; start the node with --pool-secret FILE"))
-            }
-            false => Err(Status::unauthenticated("this is not the pool's secret; server and nodes need the same --pool-secret FILE")),
+        match request.metadata().get(HEADER) {
+            Some(shown) if secret.matches(shown.as_bytes()) => Ok(()),
+            Some(_) => Err(Status::unauthenticated("this is not the pool's secret; server and nodes need the same --pool-secret FILE")),
+            None => Err(Status::unauthenticated("the pool's secret is missing; start the node with --pool-secret FILE")),
         }
     }
+}
+
+/// Whether a request shows a secret of a pool, this one's or another's.
+pub fn is_shown<T>(request: &Request<T>) -> bool {
+    request.metadata().contains_key(HEADER)
 }
 
 /// Whether an address is of this machine's loopback, also as IPv6 writes IPv4.
@@ -88,14 +69,14 @@ mod tests {
 
     use super::*;
 
-    fn secret(text: &str) -> Result<Secret, String> {
+    fn secret(text: &str) -> Result<PoolSecret, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         std::fs::write(&file, text).unwrap();
-        Secret::read(Some(&file))
+        PoolSecret::read(Some(&file))
     }
 
-    fn request(with: &Secret) -> Request<()> {
+    fn request(with: &PoolSecret) -> Request<()> {
         let mut headers = HeaderMap::new();
         with.put(&mut headers);
         let mut request = Request::new(());
@@ -109,17 +90,17 @@ mod tests {
         let other = secret("0123456789abcdeg").unwrap();
         assert!(mine.check(&request(&same)).is_ok());
         assert!(mine.check(&request(&other)).unwrap_err().message().contains("not the pool's secret"));
-        assert!(mine.check(&request(&Secret::default())).unwrap_err().message().contains("missing"));
+        assert!(mine.check(&request(&PoolSecret::default())).unwrap_err().message().contains("missing"));
         // Nobody knows where a request without a connection comes from.
-        assert!(Secret::default().check(&request(&Secret::default())).is_err());
-        assert_eq!(format!("{mine:?}"), "Secret(...)");
+        assert!(PoolSecret::default().check(&request(&PoolSecret::default())).is_err());
+        assert_eq!(format!("{mine:?}"), "PoolSecret(Some(Secret(..)))");
     }
 
     #[test]
     fn a_secret_that_is_none_is_refused() {
-        assert!(secret("short").unwrap_err().contains("5 bytes"));
-        assert!(Secret::read(Some(Path::new("/nowhere/secret"))).unwrap_err().contains("/nowhere/secret"));
-        assert!(!Secret::read(None).unwrap().is_set());
+        assert!(secret("short").unwrap_err().contains("16 characters"));
+        assert!(PoolSecret::read(Some(Path::new("/nowhere/secret"))).unwrap_err().contains("/nowhere/secret"));
+        assert!(!PoolSecret::read(None).unwrap().is_set());
     }
 
     #[test]

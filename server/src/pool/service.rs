@@ -35,14 +35,14 @@ fn read<T: Message + Default>(action: &Action) -> Result<T, Status> {
 }
 
 impl Pool {
-    /// True where nodes must know a secret.
-    pub fn has_secret(&self) -> bool {
-        self.secret.is_set()
+    /// An error unless a call comes from somebody who may join.
+    pub fn knows<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        self.secret.check(request)
     }
 
     /// Answers an action of the pool.
     pub fn action(&self, request: Request<Action>) -> Result<Results, Status> {
-        self.secret.check(&request)?;
+        self.knows(&request)?;
         let action = request.into_inner();
         match action.r#type.as_str() {
             HELLO => {

@@ -66,6 +66,13 @@ impl Pool {
         }
     }
 
+    /// How many nodes are in each state: for metrics.
+    pub fn states(&self) -> Vec<(String, f64)> {
+        let (now, members) = (Instant::now(), self.members.lock());
+        let count = |state: State| members.all().filter(|member| member.state(now) == state).count() as f64;
+        [State::Ready, State::Draining, State::Quarantined, State::Silent].map(|state| (state.name().to_owned(), count(state))).to_vec()
+    }
+
     fn table(&self) -> Result<RecordBatch> {
         let now = Instant::now();
         let members = self.members.lock();

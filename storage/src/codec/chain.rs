@@ -77,10 +77,17 @@ impl Drop for Recycled {
     }
 }
 
-/// A buffer for a result of `len` bytes, whatever they hold.
+/// A buffer for a result of `len` bytes, whatever they hold. Much larger spare ones stay here: a result may be kept for long,
+/// and is accounted for by its length.
 fn result(len: usize) -> Vec<u8> {
-    let mut b = spare(len);
-    b.truncate(len);
+    let mut b = SPARE.with_borrow_mut(|spare| {
+        let fits = spare.iter().position(|b| (len..=len + len / 4).contains(&b.capacity()));
+        fits.map(|at| spare.swap_remove(at)).unwrap_or_default()
+    });
+    match b.capacity() < len {
+        true => b = vec![0; len],
+        false => b.resize(len, 0),
+    }
     if cfg!(debug_assertions) {
         // So that tests see it when a codec does not write all of its result.
         b.fill(0xA5);
@@ -213,6 +220,16 @@ fn encoded_len(codec: &Codec, decoded: usize) -> Result<Option<usize>> {
 type Decompress<'c> = Box<dyn Fn(&[u8], &mut [u8]) -> Result<usize> + 'c>;
 
 /// For a codec whose encoded length depends on the data: how many bytes one stored byte can become at most, and how.
+/// See [`super::largest_ratio`].
+pub(super) fn largest_ratio(codecs: &[Codec]) -> Option<usize> {
+    let ratio = |codec: &Codec| match codec {
+        Codec::Tiff(TiffCodec::ReverseBits) => None,
+        Codec::Tiff(tiff) => Some(tiff.largest_ratio()),
+        other => compressor(other).map(|(ratio, _)| ratio),
+    };
+    codecs.iter().find_map(ratio).filter(|&ratio| ratio < usize::MAX)
+}
+
 fn compressor(codec: &Codec) -> Option<(usize, Decompress<'_>)> {
     // Where a header of some bytes may stand for a chunk of any size, only the expected length bounds it.
     const ANY: usize = usize::MAX;

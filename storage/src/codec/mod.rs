@@ -319,6 +319,11 @@ pub fn decode_chunk(codecs: &[Codec], skip: u32, stored: &[u8], decoded_len: usi
     chain::decode(codecs, skip, stored, decoded_len)
 }
 
+/// More bytes than one stored byte of a chunk can become, where its compression has such a bound.
+pub(crate) fn largest_ratio(codecs: &[Codec]) -> Option<usize> {
+    chain::largest_ratio(codecs)
+}
+
 /// A decoded chunk to be shared. When its last holder lets it go, its buffer serves the next chunk of that thread: fresh memory
 /// would be zeroed first, which costs as much as a decoding step.
 pub(crate) fn recycled(decoded: Vec<u8>) -> Bytes {

@@ -100,8 +100,8 @@ impl Ground {
         let located: Vec<&str> = cube.variables.iter().filter(|v| is_located(v)).map(|v| v.name.as_str()).collect();
         let of = |roles: [AxisRole; 2]| axes.iter().position(|a| roles.contains(&a.role));
         let found = (of([AxisRole::Y, AxisRole::Latitude]), of([AxisRole::X, AxisRole::Longitude]));
-        let lying = |a: Option<usize>| a.is_some_and(|a| !matches!(axes[a].coordinates, Coordinates::Index(_)));
-        if !located.is_empty() && !(lying(found.0) && lying(found.1)) {
+        let counted = |a: Option<usize>| a.is_none_or(|a| matches!(axes[a].coordinates, Coordinates::Index(_)));
+        if !located.is_empty() && (counted(found.0) || counted(found.1)) {
             return Err(format!(
                 "WARP wants coordinates along axes, and those of {name} ({}) lie along two axes each; select cells of it by them, as {name}[{}(40:50)]",
                 located.join(", "),

@@ -128,8 +128,9 @@ impl Lattice {
                         let ([a0, b0, c0], [a1, b1, c1]) = (middle(a[0], b[0], c[0]), middle(a[1], b[1], c[1]));
                         [[a0, a1], [b0, b1], [c0, c1]]
                     });
-                    for c in 0..3 {
-                        let [rows, columns] = [0, 1].map(|k| middle(lines[0][c][k], lines[1][c][k], lines[2][c][k]));
+                    let [first, second, third] = lines;
+                    for ((a, b), c) in first.into_iter().zip(second).zip(third) {
+                        let [rows, columns] = [0, 1].map(|k| middle(a[k], b[k], c[k]));
                         (0..3).for_each(|i| add([rows[i], columns[i]]));
                     }
                 }
@@ -162,7 +163,10 @@ mod tests {
                 let inside = |[low, high]: [f64; 2], at: f64| at >= low - 1e-9 && at <= high + 1e-9;
                 assert!(got[0].is_nan() || reach.is_some_and(|[rows, columns]| inside(rows, got[0]) && inside(columns, got[1])));
                 match place(r as f64, c as f64) {
-                    Some(exact) => worst = worst.max((got[0] - exact[0]).abs()).max((got[1] - exact[1]).abs()),
+                    Some(exact) => {
+                        assert!(got.iter().all(|v| v.is_finite()), "{r} {c} {got:?}");
+                        worst = worst.max((got[0] - exact[0]).abs()).max((got[1] - exact[1]).abs());
+                    }
                     None => assert!(got[0].is_nan(), "{r} {c} {got:?}"),
                 }
             }

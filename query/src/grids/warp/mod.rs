@@ -37,9 +37,11 @@ use crate::view::View;
 const TILE_CELLS: u64 = 1 << 20;
 const SIDE: f64 = 1024.0;
 /// Cells of the target at most along a side.
-const MOST: f64 = (1u64 << 24) as f64;
+const MOST: f64 = (1u64 << 22) as f64;
 /// A part of a cell by which a point may miss itself on its way to the source and back.
 const BACK: f64 = 0.01;
+/// The same at least, in metres and in degrees: shifts between datums lose the height, and with it some millimetres.
+const LEAST_BACK: [f64; 2] = [0.01, 1e-7];
 /// Cells of a periodic source that are seen twice, on either side of its seam.
 const SEAM: u64 = 2;
 
@@ -74,7 +76,9 @@ impl Map {
     /// Where a cell of the target, or a place between cells, lies in the source.
     fn place(&self, row: f64, column: f64) -> Option<Place> {
         let (x, y) = (self.corner[0] + (column + 0.5) * self.side, self.corner[1] - (row + 0.5) * self.side);
-        let [row, column] = self.ground.place(&self.crs, x, y, BACK * self.side)?;
+        let [metres, degrees] = LEAST_BACK;
+        let near = (BACK * self.side).max(if self.crs.geographic { degrees } else { metres });
+        let [row, column] = self.ground.place(&self.crs, x, y, near)?;
         Some([row, column + self.seam])
     }
 

@@ -46,6 +46,11 @@ impl Layout {
         if bands == 0 || bands > u64::from(u16::MAX) {
             return Err(Error::data(object, format!("SamplesPerPixel: expected 1 to {}, found {bands}", u16::MAX)));
         }
+        // One for all, or one each: with fewer, one of the two numbers is damaged.
+        let told = directory.unsigned(object, tag::BITS_PER_SAMPLE)?.map_or(1, |bits| bits.len() as u64);
+        if told > 1 && told < bands {
+            return Err(Error::data(object, format!("BitsPerSample: expected 1 or {bands} values (SamplesPerPixel), found {told}")));
+        }
         let samples = Samples::of(directory, header.order, object)?;
         let chunky = match first(tag::PLANAR_CONFIGURATION)?.unwrap_or(1) {
             1 => true,

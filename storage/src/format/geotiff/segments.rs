@@ -6,6 +6,7 @@ use super::directory::Directory;
 use super::field::tag;
 use super::layout::Layout;
 use crate::array::{ChunkManifest, ChunkRef, EdgeChunks};
+use crate::codec::largest_ratio;
 use crate::{Error, Result};
 
 /// Uncompressed rows that follow one another are cut into chunks of about this many bytes, whatever the strips are.
@@ -20,6 +21,26 @@ pub(super) struct Segments {
     pub(super) edge: EdgeChunks,
     /// Chunks of each plane.
     pub(super) planes: Vec<ChunkManifest>,
+}
+
+/// An error when no segment can be whole: a header that claims more samples than its bytes can ever hold is refused as one, not
+/// once for each of up to 65,535 bands.
+fn plausible(object: &str, layout: &Layout, counts: &[u64]) -> Result<()> {
+    let (rows, longest) = (layout.grid().0, counts.iter().copied().max().unwrap_or(0));
+    let (Some(ratio), Some(needed)) =
+        (largest_ratio(&layout.coding.codecs), layout.stored_bytes(layout.stored_rows(rows.saturating_sub(1))))
+    else {
+        return Ok(());
+    };
+    let most = longest.saturating_mul(ratio as u64);
+    if longest > 0 && needed > most {
+        let what = "SamplesPerPixel and the size of the image";
+        return Err(Error::data(
+            object,
+            format!("{what} want segments of {needed} bytes, and the longest, of {longest}, holds at most {most}"),
+        ));
+    }
+    Ok(())
 }
 
 /// Reads the offsets and byte counts of a directory of an object of `size` bytes. Every range lies inside the object; a
@@ -43,6 +64,7 @@ pub(super) fn read(object: &str, size: u64, directory: &Directory, layout: &Layo
         return Err(Error::data(object, what));
     }
     let counts = directory.unsigned(object, counts_tag)?.unwrap_or_default();
+    plausible(object, layout, &counts)?;
     let places =
         if (counts.len() as u64) < total && !layout.coding.uncompressed { offsets.iter().copied().collect() } else { BTreeSet::new() };
     let lengths = Lengths { object, size, counts, places, name: if layout.tiled { "tile" } else { "strip" } };

@@ -93,6 +93,10 @@ fn what_is_not_read_is_refused_with_tag_and_value() {
     }
     let mixed = sum(&tiff(&image(&[(277, SHORT, 1, 2), (258, SHORT, 2, 8 | 16 << 16)]), 0)).unwrap_err();
     assert!(mixed.contains("BitsPerSample = 8 and 16"), "{mixed}");
+    let few = sum(&tiff(&image(&[(277, SHORT, 1, 16_386), (258, SHORT, 2, 8 | 8 << 16)]), 0)).unwrap_err();
+    assert!(few.contains("BitsPerSample: expected 1 or 16386 values (SamplesPerPixel), found 2"), "{few}");
+    let bands = sum(&tiff(&image(&[(277, SHORT, 1, 60_000), (259, SHORT, 1, 8)]), 0)).unwrap_err();
+    assert!(bands.contains("SamplesPerPixel and the size of the image want segments of"), "{bands}");
     let predictor = sum(&tiff(&image(&[(259, SHORT, 1, 8), (317, SHORT, 1, 34892)]), 0)).unwrap_err();
     assert!(predictor.contains("Predictor = 34892"), "{predictor}");
 }
