@@ -19,6 +19,7 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage, OtherError, RootCertStore, SignatureScheme,
 };
 use tonic::transport::{Channel, Endpoint, Uri};
+use tower::util::BoxCloneSyncService;
 
 use crate::options::{Options, TLS_CA_VARIABLE};
 use crate::{Error, Result};
@@ -40,7 +41,7 @@ const NO_CERTIFICATE: &str =
     "the server asks for a certificate of the client: give one with its key (tls_identity, --tls-client-cert --tls-client-key)";
 
 /// True for a URL that is reached over TLS; an error for one that is not of a Graticule server.
-pub(crate) fn is_secure(url: &str) -> Result<bool> {
+pub fn is_secure(url: &str) -> Result<bool> {
     match url.split_once("://") {
         Some(("grpc" | "grpc+tcp" | "http", _)) | None => Ok(false),
         Some(("grpcs" | "grpc+tls" | "https", _)) => Ok(true),
@@ -52,6 +53,29 @@ pub(crate) fn is_secure(url: &str) -> Result<bool> {
 
 /// An open HTTP/2 channel to `grpc://host:port` or `grpcs://host:port`. The token of the options is not sent by it: it belongs to calls.
 pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
+    let (endpoint, connector) = prepared(url, options)?;
+    let connected = match connector {
+        Some(connector) => endpoint.connect_with_connector(connector).await,
+        None => endpoint.connect().await,
+    };
+    connected.map_err(|e| Error::connection(format!("cannot connect to {url}: {}", root(&e))))
+}
+
+/// A channel that connects when it is used, and again after it broke. `tuned` may change its deadlines.
+pub fn lazy_channel(url: &str, options: &Options, tuned: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel> {
+    let (endpoint, connector) = prepared(url, options)?;
+    let endpoint = tuned(endpoint);
+    Ok(match connector {
+        Some(connector) => endpoint.connect_with_connector_lazy(connector),
+        None => endpoint.connect_lazy(),
+    })
+}
+
+/// Makes connections over TLS.
+type Connector = BoxCloneSyncService<Uri, TokioIo<BufReader<TlsStream<TcpStream>>>, io::Error>;
+
+/// Where to connect to, and with what where that is TLS.
+fn prepared(url: &str, options: &Options) -> Result<(Endpoint, Option<Connector>)> {
     let secure = is_secure(url)?;
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let address = rest.split('/').next().unwrap_or(rest);
@@ -63,22 +87,20 @@ pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
         .http2_keep_alive_interval(Duration::from_secs(30))
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);
-    let channel = if secure {
-        let origin = format!("https://{address}").parse::<Uri>().map_err(|e| wrong(&e))?;
-        let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = endpoint.uri().port_u16().unwrap_or(DEFAULT_PORT);
-        let name = ServerName::try_from(host.clone()).map_err(|e| wrong(&e))?;
-        let asked = Arc::new(Asked::default());
-        let tls = TlsConnector::from(Arc::new(configuration(options, asked.clone())?));
-        let connector = tower::service_fn(move |_: Uri| {
-            let (tls, asked, host, name) = (tls.clone(), asked.clone(), host.clone(), name.clone());
-            async move { connect(&tls, &asked, &host, port, name).await.map(TokioIo::new) }
-        });
-        endpoint.origin(origin).connect_with_connector(connector).await
-    } else {
-        endpoint.connect().await
-    };
-    channel.map_err(|e| Error::connection(format!("cannot connect to {url}: {}", root(&e))))
+    if !secure {
+        return Ok((endpoint, None));
+    }
+    let origin = format!("https://{address}").parse::<Uri>().map_err(|e| wrong(&e))?;
+    let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = endpoint.uri().port_u16().unwrap_or(DEFAULT_PORT);
+    let name = ServerName::try_from(host.clone()).map_err(|e| wrong(&e))?;
+    let asked = Arc::new(Asked::default());
+    let tls = TlsConnector::from(Arc::new(configuration(options, asked.clone())?));
+    let connector = tower::service_fn(move |_: Uri| {
+        let (tls, asked, host, name) = (tls.clone(), asked.clone(), host.clone(), name.clone());
+        async move { connect(&tls, &asked, &host, port, name).await.map(TokioIo::new) }
+    });
+    Ok((endpoint.origin(origin), Some(BoxCloneSyncService::new(connector))))
 }
 
 /// A connection after its handshake. Errors say what to do.

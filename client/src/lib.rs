@@ -28,7 +28,7 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 
 pub use batches::Batches;
-pub use channel::channel;
+pub use channel::{channel, is_secure, lazy_channel};
 pub use dataset::{Axis, Dataset, NOT_A_TIME, Scalar, Values, Variable};
 pub use error::Error;
 pub use options::{Options, TLS_CA_VARIABLE, TOKEN_VARIABLE};

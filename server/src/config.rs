@@ -86,6 +86,10 @@ pub struct ServerFlags {
     #[arg(long, env = "GRATICULE_POOL_SECRET", value_name = "FILE", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_secret: Option<PathBuf>,
+    /// Nodes speak TLS, with certificates signed by one of these authorities (PEM), and want the server's (--tls-cert) to be [default: none]
+    #[arg(long, env = "GRATICULE_POOL_CA", value_name = "FILE", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_ca: Option<PathBuf>,
     /// Queries that read less run in the server itself, also when there are nodes [default: 16MiB]
     #[arg(long, env = "GRATICULE_POOL_FROM", value_name = "SIZE", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +134,8 @@ pub struct Settings {
     pub http: Option<String>,
     /// File with the pool's secret.
     pub pool_secret: Option<PathBuf>,
+    /// Authorities of the certificates of a pool's server and nodes.
+    pub pool_ca: Option<PathBuf>,
     /// Stored bytes that a query must read to run on nodes.
     pub pool_from: ByteSize,
 }
@@ -153,6 +159,7 @@ impl Default for Settings {
             insecure: false,
             http: None,
             pool_secret: None,
+            pool_ca: None,
             pool_from: ByteSize(16 << 20),
         }
     }

@@ -53,7 +53,7 @@ impl Nodes {
         for _ in 0..count {
             let flags = EngineFlags { memory: Some(ByteSize(1 << 30)), cache: Some(ByteSize(32 << 20)), threads: Some(1) };
             let engine = Settings::embedded(&flags);
-            let settings = NodeSettings { join: join.clone(), listen: None, advertise: None, root: vec![], secret: None, engine };
+            let settings = NodeSettings { join: join.clone(), listen: None, advertise: None, root: vec![], settings };
             let node = Node::join(&settings).await.unwrap();
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             tokio::spawn(node.run(async {

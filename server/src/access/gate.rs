@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::server::TcpConnectInfo;
-use tonic::{Extensions, Status};
+use tonic::{Extensions, Request, Status};
 
 use super::tokens::{Role, Tokens};
 
@@ -26,8 +26,18 @@ const LONGEST: usize = 4096;
 pub struct Arrival {
     /// Without TLS, although the server speaks TLS.
     pub lacks_tls: bool,
+    /// With a certificate that was asked for and is good.
+    pub certified: bool,
     /// From where.
     pub peer: TcpConnectInfo,
+}
+
+/// The call with its caller's address where tonic looks for it.
+pub fn addressed(mut request: Request<()>) -> Request<()> {
+    if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
+        request.extensions_mut().insert(peer);
+    }
+    request
 }
 
 /// Lets calls in. Cheap to clone.
@@ -153,7 +163,7 @@ mod tests {
     #[test]
     fn who_comes_without_tls_is_told() {
         let mut extensions = Extensions::new();
-        extensions.insert(Arrival { lacks_tls: true, peer: TcpConnectInfo { local_addr: None, remote_addr: None } });
+        extensions.insert(Arrival { lacks_tls: true, certified: false, peer: TcpConnectInfo { local_addr: None, remote_addr: None } });
         let status = Gate::Open.enter(&MetadataMap::new(), &extensions).unwrap_err();
         assert!(status.message().contains("grpcs://"), "{status}");
     }

@@ -15,11 +15,27 @@ use tokio_rustls::rustls::{CertificateError, Error, InconsistentKeys, RootCertSt
 use super::secret::read_private;
 use crate::config::Settings;
 
-/// Accepts TLS connections as the settings say; `None` when they name no certificate. Errors are one readable line.
-pub fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, String> {
+/// Whose certificates are asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Clients<'a> {
+    /// Nobody's.
+    Anybody,
+    /// Only clients with one that an authority in this file has signed may connect.
+    Certified(&'a Path),
+    /// Others may connect as well, see [`super::gate::Arrival::certified`].
+    CertifiedOrNot(&'a Path),
+}
+
+/// Accepts TLS connections with the certificate of the settings; `None` when they name none. Errors are one readable line.
+pub fn acceptor(settings: &Settings, clients: Clients<'_>) -> Result<Option<TlsAcceptor>, String> {
     let (certificate, key) = match (&settings.tls_cert, &settings.tls_key) {
-        (None, None) if settings.tls_client_ca.is_some() => return Err("--tls-client-ca needs --tls-cert and --tls-key".into()),
-        (None, None) => return Ok(None),
+        (None, None) => {
+            return match clients {
+                Clients::Anybody => Ok(None),
+                Clients::Certified(_) => Err("--tls-client-ca needs --tls-cert and --tls-key".into()),
+                Clients::CertifiedOrNot(_) => Err("certificates are asked for over TLS only: --tls-cert and --tls-key".into()),
+            };
+        }
         (Some(_), None) => return Err("--tls-cert needs --tls-key FILE, the key of the certificate".into()),
         (None, Some(_)) => return Err("--tls-key needs --tls-cert FILE, the certificate of the key".into()),
         (Some(certificate), Some(key)) => (certificate, key),
@@ -30,12 +46,15 @@ pub fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, String> {
         .map_err(|e| format!("{}: no private key in PEM is in it: {e}", key.display()))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-    let builder = match &settings.tls_client_ca {
+    let verifier = |file: &Path| Ok::<_, String>(WebPkiClientVerifier::builder_with_provider(Arc::new(roots(file)?), provider));
+    let (verifier, file) = match clients {
+        Clients::Anybody => (None, certificate.as_path()),
+        Clients::Certified(file) => (Some(verifier(file)?), file),
+        Clients::CertifiedOrNot(file) => (Some(verifier(file)?.allow_unauthenticated()), file),
+    };
+    let builder = match verifier {
         None => builder.with_no_client_auth(),
-        Some(file) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(file)?), provider).build();
-            builder.with_client_cert_verifier(verifier.map_err(|e| format!("{}: {e}", file.display()))?)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(verifier.build().map_err(|e| format!("{}: {e}", file.display()))?),
     };
     let mut configuration = builder.with_single_cert(chain, private).map_err(|e| match e {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -96,7 +115,8 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/tls");
         let named = |name: &str| (!name.is_empty()).then(|| folder.join(name));
         let ca: Option<PathBuf> = ca.and_then(named);
-        acceptor(&Settings { tls_cert: named(certificate), tls_key: named(key), tls_client_ca: ca, ..Settings::default() })
+        let clients = ca.as_deref().map_or(Clients::Anybody, Clients::Certified);
+        acceptor(&Settings { tls_cert: named(certificate), tls_key: named(key), ..Settings::default() }, clients)
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::node::{Node, NodeSettings};
 /// What `node` takes.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The server whose pool to join, such as grpc://host:8815
+    /// The server whose pool to join, such as grpc://host:8815; grpcs:// where it speaks TLS
     #[arg(long, env = "GRATICULE_JOIN", value_name = "URL", hide_env_values = true)]
     join: String,
     /// Where to take work [default: any free port of the address that reaches the server]
@@ -28,6 +28,15 @@ pub struct Arguments {
     /// File with the secret of the pool [default: none, and a server on loopback only]
     #[arg(long, env = "GRATICULE_POOL_SECRET", value_name = "FILE", hide_env_values = true)]
     pool_secret: Option<PathBuf>,
+    /// Certificate chain in PEM: the node speaks TLS, and shows it to the server
+    #[arg(long, env = "GRATICULE_TLS_CERT", value_name = "FILE", hide_env_values = true, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(long, env = "GRATICULE_TLS_KEY", value_name = "FILE", hide_env_values = true, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Authorities (PEM) that have signed the certificates of the server and of the nodes [default: those of this machine, for the server]
+    #[arg(long, env = "GRATICULE_POOL_CA", value_name = "FILE", hide_env_values = true)]
+    pool_ca: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineFlags,
 }
@@ -40,8 +49,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         listen: arguments.listen,
         advertise: arguments.advertise,
         root: arguments.root,
-        secret: arguments.pool_secret,
-        engine: Settings::embedded(&arguments.engine),
+        settings: Settings {
+            pool_secret: arguments.pool_secret,
+            tls_cert: arguments.tls_cert,
+            tls_key: arguments.tls_key,
+            pool_ca: arguments.pool_ca,
+            ..Settings::embedded(&arguments.engine)
+        },
     };
     let node = Node::join(&settings).await?;
     {

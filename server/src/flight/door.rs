@@ -17,8 +17,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::service::Service;
 use super::statement::form_of;
 use super::status;
-use crate::access::gate::{self, Arrival};
-use crate::access::{Gate, Role};
+use crate::access::{Gate, Role, gate};
 use crate::metrics::Metrics;
 use crate::pool::secret;
 
@@ -38,10 +37,8 @@ impl Door {
 
     /// The call with the role of its caller among its extensions, where [`role_of`] finds it, and with the caller's address, where
     /// tonic looks for it. Every call comes by here when only its headers are read: of those that may not come in, no body is.
-    pub fn admitted(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(peer) = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.clone()) {
-            request.extensions_mut().insert(peer);
-        }
+    pub fn admitted(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let mut request = gate::addressed(request);
         let role = self.counted(self.role(&request))?;
         request.extensions_mut().insert(role);
         Ok(request)

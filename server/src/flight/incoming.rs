@@ -170,11 +170,14 @@ impl Connected for Connection {
     type ConnectInfo = Arrival;
 
     fn connect_info(&self) -> Arrival {
-        let peer = match &self.stream {
-            Socket::Plain(stream) => stream.connect_info(),
-            Socket::Tls(stream) => stream.get_ref().0.connect_info(),
+        let (peer, certified) = match &self.stream {
+            Socket::Plain(stream) => (stream.connect_info(), false),
+            Socket::Tls(stream) => {
+                let (stream, session) = stream.get_ref();
+                (stream.connect_info(), session.peer_certificates().is_some_and(|chain| !chain.is_empty()))
+            }
         };
-        Arrival { lacks_tls: self.lacks_tls, peer }
+        Arrival { lacks_tls: self.lacks_tls, certified, peer }
     }
 }
 

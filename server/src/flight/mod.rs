@@ -19,4 +19,5 @@ mod sizing;
 mod statement;
 pub mod status;
 
+pub use incoming::Incoming;
 pub use metadata::KEYWORDS;

@@ -17,6 +17,7 @@ use super::door::Door;
 use super::incoming::Incoming;
 use super::service::Service;
 use super::statement::Planner;
+use crate::access::tls::Clients;
 use crate::access::{Gate, Tokens, exposure, tls};
 use crate::config::Settings;
 use crate::database::Database;
@@ -52,7 +53,8 @@ pub struct FlightServer {
 impl FlightServer {
     /// Binds the address of the settings. Errors are one readable line.
     pub async fn bind(settings: &Settings, database: Arc<Database>) -> Result<FlightServer, String> {
-        let tls = tls::acceptor(settings)?;
+        let clients = settings.tls_client_ca.as_deref().map_or(Clients::Anybody, Clients::Certified);
+        let tls = tls::acceptor(settings, clients)?;
         let gate = match &settings.tokens {
             Some(file) => Gate::Tokens(Arc::new(Tokens::read(file)?)),
             None => Gate::Open,

@@ -19,10 +19,10 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::pool::channel::endpoint;
+use crate::pool::channel::patient;
+use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
 use crate::pool::protocol::{GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, RecipeMessage, Records, Welcome};
-use crate::pool::secret::PoolSecret;
 
 /// Plans kept: parts of one query come one after the other, soon.
 const PLANS: usize = 64;
@@ -33,7 +33,7 @@ type Made = Arc<OnceCell<Arc<SharedPlan>>>;
 /// The server as a node sees it.
 pub struct Mirror {
     server: FlightServiceClient<Channel>,
-    secret: PoolSecret,
+    credentials: Credentials,
     engine: Engine,
     /// Held while the catalog is brought up to date.
     following: tokio::sync::Mutex<()>,
@@ -54,14 +54,14 @@ impl From<Status> for Wrong {
 
 impl Mirror {
     /// Of the server at this URL; connects when first asked.
-    pub fn new(server: &str, secret: PoolSecret, engine: Engine) -> Result<Mirror, String> {
-        let server = FlightServiceClient::new(endpoint(server)?.connect_lazy()).max_decoding_message_size(usize::MAX);
-        Ok(Mirror { server, secret, engine, following: Default::default(), plans: Default::default() })
+    pub fn new(server: &str, credentials: Credentials, engine: Engine) -> Result<Mirror, String> {
+        let server = FlightServiceClient::new(credentials.channel(server, patient)?).max_decoding_message_size(usize::MAX);
+        Ok(Mirror { server, credentials, engine, following: Default::default(), plans: Default::default() })
     }
 
     async fn ask(&self, action: &str, body: Vec<u8>) -> Result<Vec<arrow_flight::Result>, Status> {
         let mut headers = HeaderMap::new();
-        self.secret.put(&mut headers);
+        self.credentials.put(&mut headers);
         let mut request = Request::new(Action { r#type: action.to_owned(), body: body.into() });
         *request.metadata_mut() = MetadataMap::from_headers(headers);
         self.server.clone().do_action(request).await?.into_inner().try_collect().await

@@ -7,7 +7,6 @@ mod mirror;
 mod worker;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,16 +15,18 @@ use graticule_storage::object::Objects;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use self::mirror::Mirror;
+use crate::access::tls::{self, Clients};
 use crate::config::Settings;
 use crate::database::Database;
+use crate::flight::Incoming;
 use crate::pool::channel::Channels;
+use crate::pool::credentials::Credentials;
 use crate::pool::protocol::{self, Hello};
-use crate::pool::secret::{PoolSecret, is_loopback};
+use crate::pool::secret::is_loopback;
 
 /// How long a server that is not there yet, or has not noticed yet that the node before this one is gone, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,10 +48,8 @@ pub struct NodeSettings {
     pub advertise: Option<String>,
     /// Only objects under these are read; empty: all that the server's catalog names.
     pub root: Vec<String>,
-    /// File with the pool's secret.
-    pub secret: Option<PathBuf>,
-    /// Memory, cache and threads.
-    pub engine: Settings,
+    /// Memory, cache and threads; certificate, authority and secret of the pool.
+    pub settings: Settings,
 }
 
 /// A node that listens and has joined.
@@ -66,11 +65,13 @@ pub struct Node {
 impl Node {
     /// Listens, and joins the pool. Errors are one readable line: the server's reason, where it refuses.
     pub async fn join(settings: &NodeSettings) -> Result<Node, String> {
-        let secret = PoolSecret::read(settings.secret.as_deref())?;
-        let server = settings.join.replace("grpc://", "http://");
-        let url = url::Url::parse(&server).map_err(|e| format!("--join {}: {e}; write it like grpc://host:8815", settings.join))?;
-        if url.scheme() != "http" || url.port().is_none() {
-            return Err(format!("--join {}: write it like grpc://host:8815", settings.join));
+        let credentials = Credentials::read(&settings.settings)?;
+        let authority = settings.settings.pool_ca.as_deref().filter(|_| credentials.are_mutual());
+        let clients = authority.map_or(Clients::Anybody, Clients::CertifiedOrNot);
+        let tls = tls::acceptor(&settings.settings, clients)?;
+        let url = url::Url::parse(&settings.join).map_err(|e| format!("--join {}: {e}; write it like grpc://host:8815", settings.join))?;
+        if url.port().is_none() || graticule_client::is_secure(&settings.join).is_err() {
+            return Err(format!("--join {}: write it like grpc://host:8815, or grpcs://host:8815 for TLS", settings.join));
         }
         let listen = match &settings.listen {
             Some(listen) => listen.clone(),
@@ -78,7 +79,7 @@ impl Node {
         };
         let listener = TcpListener::bind(&listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
         let address = listener.local_addr().map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        if !secret.is_set() && !is_loopback(address.ip()) {
+        if !credentials.have_secret() && !is_loopback(address.ip()) {
             return Err(format!(
                 "a node runs what it is told, so it listens on {address} only with a secret; start server and nodes with --pool-secret FILE"
             ));
@@ -90,22 +91,22 @@ impl Node {
         };
         let objects =
             if settings.root.is_empty() { Objects::anywhere() } else { Objects::new(&settings.root).map_err(|e| e.to_string())? };
-        let database = Arc::new(Database::open(&settings.engine, objects).await?);
-        let mirror = Arc::new(Mirror::new(url.as_str(), secret.clone(), database.engine().clone())?);
+        let database = Arc::new(Database::open(&settings.settings, objects).await?);
+        let mirror = Arc::new(Mirror::new(&settings.join, credentials.clone(), database.engine().clone())?);
         let running = Arc::new(AtomicU64::new(0));
         let hello = Hello {
-            url: format!("http://{told}/"),
+            url: format!("{}://{told}/", if tls.is_some() { "https" } else { "http" }),
             instance: Uuid::new_v4().as_u64_pair().0,
             build: protocol::build().to_owned(),
             protocol: protocol::PROTOCOL,
-            cores: u32::try_from(settings.engine.threads).unwrap_or(u32::MAX),
-            memory: settings.engine.memory.0,
-            cache: settings.engine.cache.0,
+            cores: u32::try_from(settings.settings.threads).unwrap_or(u32::MAX),
+            memory: settings.settings.memory.0,
+            cache: settings.settings.cache.0,
             ..Hello::default()
         };
         let sessions = worker::Sessions {
             mirror: mirror.clone(),
-            channels: Channels::new(secret.clone()),
+            channels: Channels::new(credentials.clone()),
             url: hello.url.clone(),
             running: running.clone(),
         };
@@ -115,8 +116,8 @@ impl Node {
             .initial_connection_window_size(WINDOW)
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)));
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let door = worker::door(server, sessions, database.engine().runtime(), secret);
+        let incoming = Incoming::new(listener, tls, Arc::default());
+        let door = worker::door(server, sessions, database.engine().runtime(), credentials);
         let serving = door.serve_with_incoming_shutdown(incoming, async {
             // An error means that the other end is gone, and then it is time to stop as well.
             let _ = stopped.await;
@@ -153,9 +154,11 @@ impl Node {
                 Ok(_) => return Ok(()),
                 Err(refused) => refused,
             };
-            let passes = may_pass(&refused) || refused.code() == Code::AlreadyExists;
+            // What the server itself says stays as it is.
+            let unreached = std::error::Error::source(&refused).is_some();
+            let passes = (unreached && may_pass(&refused)) || refused.code() == Code::AlreadyExists;
             if !passes || Instant::now() > deadline {
-                return Err(format!("the server does not take this node: {}", refused.message()));
+                return Err(format!("the server does not take this node: {}", reason(&refused)));
             }
             sleep(PAUSE).await;
         }
@@ -169,7 +172,7 @@ impl Node {
                 let pause = match self.mirror.hello(&self.hello(draining.load(Ordering::Acquire))).await {
                     Ok(welcome) => Duration::from_millis(welcome.again_millis.clamp(100, 60_000)),
                     Err(refused) if may_pass(&refused) => PAUSE,
-                    Err(refused) => return format!("the server does not take this node any more: {}", refused.message()),
+                    Err(refused) => return format!("the server does not take this node any more: {}", reason(&refused)),
                 };
                 sleep(pause).await;
             }
@@ -199,9 +202,27 @@ impl Node {
     }
 }
 
-/// True for what another try may mend: the server is not there, or about to stop.
+/// True for what another try may mend: the server is not there, or about to stop. Certificates do not change by themselves.
 fn may_pass(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(e) = cause {
+        if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::Other) {
+            return false;
+        }
+        cause = e.source();
+    }
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+}
+
+/// The innermost cause says most: those around it repeat it.
+fn reason(status: &Status) -> String {
+    let mut cause = std::error::Error::source(status);
+    let mut innermost = status.message().to_owned();
+    while let Some(e) = cause {
+        innermost = e.to_string();
+        cause = e.source();
+    }
+    innermost
 }
 
 /// The address of this machine from which the server is reached; loopback where there is none.

@@ -22,11 +22,12 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::mirror::Mirror;
+use crate::access::gate;
 use crate::pool::channel::Channels;
 use crate::pool::codec::PlanCodec;
+use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
 use crate::pool::protocol::{self, QUERY_HEADER};
-use crate::pool::secret::PoolSecret;
 
 /// Makes the state of a part of a plan.
 pub struct Sessions {
@@ -87,11 +88,13 @@ impl WorkerSessionBuilder for Sessions {
     }
 }
 
-/// Adds the door of a node: parts of plans, for those who know the pool's secret.
-pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, secret: PoolSecret) -> Router {
+/// Adds the door of a node: parts of plans, for the server of its pool.
+pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, credentials: Credentials) -> Router {
     let worker = Worker::from_session_builder(sessions).with_runtime_env(runtime).with_version(protocol::build());
     let checked = move |request: Request<()>| -> std::result::Result<Request<()>, Status> {
-        secret.check(&request)?;
+        let request = gate::addressed(request);
+        gate::only_over_tls(request.extensions())?;
+        credentials.check_server(&request)?;
         Ok(request)
     };
     server.add_service(InterceptedService::new(worker.into_worker_server(), checked))

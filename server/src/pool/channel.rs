@@ -21,8 +21,8 @@ use tonic::codegen::http::HeaderMap;
 use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
+use super::credentials::Credentials;
 use super::failure::Failure;
-use super::secret::PoolSecret;
 
 /// A node must take a connection within this time.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -37,10 +37,9 @@ const WINDOW: u32 = 32 << 20;
 /// Connections kept; a pool that has had more nodes than this begins anew.
 const KEPT: usize = 4096;
 
-/// An endpoint with deadlines and keep-alive, for whom a pool talks to.
-pub fn endpoint(url: &str) -> std::result::Result<Endpoint, String> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| format!("{url}: {e}"))?;
-    Ok(endpoint
+/// Deadlines and keep-alive, for whom a pool talks to.
+pub fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT)
         .timeout(ANSWER)
         .tcp_nodelay(true)
@@ -48,20 +47,20 @@ pub fn endpoint(url: &str) -> std::result::Result<Endpoint, String> {
         .keep_alive_timeout(DEAD)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW))
+        .initial_connection_window_size(WINDOW)
 }
 
 /// Connections to nodes, by URL. Cheap to clone.
 #[derive(Clone)]
 pub struct Channels {
-    secret: PoolSecret,
+    credentials: Credentials,
     open: Arc<Mutex<HashMap<Url, Channel>>>,
 }
 
 impl Channels {
     /// No connection yet.
-    pub fn new(secret: PoolSecret) -> Channels {
-        Channels { secret, open: Arc::default() }
+    pub fn new(credentials: Credentials) -> Channels {
+        Channels { credentials, open: Arc::default() }
     }
 
     /// The connection to a node, made anew by itself when it breaks.
@@ -73,7 +72,7 @@ impl Channels {
         if open.len() >= KEPT {
             open.clear();
         }
-        let channel = endpoint(url.as_str()).map_err(DataFusionError::Configuration)?.connect_lazy();
+        let channel = self.credentials.channel(url.as_str(), patient).map_err(DataFusionError::Configuration)?;
         open.insert(url.clone(), channel.clone());
         Ok(channel)
     }
@@ -83,14 +82,14 @@ impl Channels {
 impl ChannelResolver for Channels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
         let inner = create_worker_client(BoxCloneSyncChannel::new(self.channel(url)?));
-        Ok(Box::new(NodeChannel { inner, secret: self.secret.clone(), channels: self.clone(), url: url.clone() }))
+        Ok(Box::new(NodeChannel { inner, credentials: self.credentials.clone(), channels: self.clone(), url: url.clone() }))
     }
 }
 
 /// A connection to one node.
 struct NodeChannel {
     inner: Box<dyn WorkerChannel>,
-    secret: PoolSecret,
+    credentials: Credentials,
     channels: Channels,
     url: Url,
 }
@@ -151,7 +150,7 @@ impl WorkerChannel for NodeChannel {
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
-        self.secret.put(&mut headers);
+        self.credentials.put(&mut headers);
         let named = named(&self.url, &self.channels);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await.map_err(&named)?;
         Ok(answer.map_err(named).boxed())
@@ -164,7 +163,7 @@ impl WorkerChannel for NodeChannel {
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
-        self.secret.put(&mut headers);
+        self.credentials.put(&mut headers);
         let named = named(&self.url, &self.channels);
         let streams = self.inner.execute_task(headers, request, metrics, context).await.map_err(&named)?;
         Ok(streams.into_iter().map(|stream| stream.map_err(named.clone()).boxed()).collect())

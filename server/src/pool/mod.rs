@@ -1,6 +1,6 @@
 //! The pool of nodes of a server: who is in it, and how queries run on it. A server without nodes never gets here.
 //!
-//! * `membership`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
+//! * `membership`, `credentials`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
 //! * `spread`, `placement`, `codec`: a plan is cut into parts, one for each node; `run`: and run, again if need be.
 //! * `channel`, `failure`: connections to nodes, and how they break.
 //! * `show`: `SHOW NODES`.
@@ -10,6 +10,7 @@
 
 pub mod channel;
 pub mod codec;
+pub mod credentials;
 pub mod failure;
 pub mod membership;
 pub mod placement;
@@ -28,15 +29,15 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use self::channel::Channels;
+use self::credentials::Credentials;
 use self::membership::Members;
 use self::protocol::RecipeMessage;
-use self::secret::PoolSecret;
 use crate::config::Settings;
 
 /// The nodes of a server, and the queries that run on them.
 pub struct Pool {
     engine: Engine,
-    secret: PoolSecret,
+    credentials: Credentials,
     members: Mutex<Members>,
     channels: Channels,
     /// Stored bytes that a query must read to be worth other processes.
@@ -47,11 +48,14 @@ pub struct Pool {
 impl Pool {
     /// A pool without nodes. Queries can ask for them: `nodes()`. Errors are one readable line.
     pub fn new(settings: &Settings, engine: &Engine) -> Result<Arc<Pool>, String> {
-        let secret = PoolSecret::read(settings.pool_secret.as_deref())?;
+        let credentials = Credentials::read(settings)?;
+        if settings.pool_ca.is_some() && !credentials.are_mutual() {
+            return Err("--pool-ca needs --tls-cert and --tls-key: server and nodes show each other certificates".into());
+        }
         let pool = Arc::new(Pool {
             engine: engine.clone(),
-            channels: Channels::new(secret.clone()),
-            secret,
+            channels: Channels::new(credentials.clone()),
+            credentials,
             members: Mutex::default(),
             least_bytes: settings.pool_from.0,
             recipes: Mutex::default(),

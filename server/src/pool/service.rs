@@ -37,7 +37,7 @@ fn read<T: Message + Default>(action: &Action) -> Result<T, Status> {
 impl Pool {
     /// An error unless a call comes from somebody who may join.
     pub fn knows<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        self.secret.check(request)
+        self.credentials.check(request)
     }
 
     /// Answers an action of the pool.
@@ -84,8 +84,21 @@ impl Pool {
     /// A node whose address can be used: without a secret, one of this machine.
     fn checked(&self, hello: Hello) -> Result<Hello, Status> {
         let url = Url::parse(&hello.url).map_err(|e| Status::invalid_argument(format!("the node's address {}: {e}", hello.url)))?;
-        if url.scheme() != "http" || url.port_or_known_default().is_none_or(|port| port == 0) {
-            return Err(Status::invalid_argument(format!("the node's address {url} is not http://host:port/")));
+        if !matches!(url.scheme(), "http" | "https") || url.port_or_known_default().is_none_or(|port| port == 0) {
+            return Err(Status::invalid_argument(format!("the node's address {url} is not http://host:port/ or https://host:port/")));
+        }
+        match (url.scheme() == "https", self.credentials.are_mutual()) {
+            (true, true) | (false, false) => {}
+            (true, false) => {
+                return Err(Status::failed_precondition(
+                    "the node speaks TLS and the server does not know its authority: start the server with --pool-ca FILE",
+                ));
+            }
+            (false, true) => {
+                return Err(Status::failed_precondition(
+                    "nodes of this pool speak TLS: start the node with --tls-cert FILE --tls-key FILE --pool-ca FILE",
+                ));
+            }
         }
         let local = match url.host() {
             Some(Host::Ipv4(address)) => is_loopback(address.into()),
@@ -93,7 +106,7 @@ impl Pool {
             Some(Host::Domain(name)) => name == "localhost",
             None => return Err(Status::invalid_argument(format!("the node's address {url} names no host"))),
         };
-        if !local && !self.secret.is_set() {
+        if !local && !self.credentials.have_secret() {
             return Err(Status::unauthenticated(format!(
                 "this pool has no secret and gives no work to {url}, which is not on loopback; start server and nodes with --pool-secret FILE"
             )));
