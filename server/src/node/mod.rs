@@ -31,6 +31,8 @@ use crate::pool::secret::{PoolSecret, is_loopback};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often a node says that its server does not answer.
+const TELL: Duration = Duration::from_secs(60);
 /// How long parts of plans that run are waited for when the node is told to stop.
 const GRACE: Duration = Duration::from_secs(60);
 /// What may be on its way in one stream or connection before the receiver has taken it.
@@ -153,8 +155,8 @@ impl Node {
                 Ok(_) => return Ok(()),
                 Err(refused) => refused,
             };
-            let passes = may_pass(&refused) || refused.code() == Code::AlreadyExists;
-            if !passes || Instant::now() > deadline {
+            let last = is_final(&refused) && refused.code() != Code::AlreadyExists;
+            if last || Instant::now() > deadline {
                 return Err(format!("the server does not take this node: {}", refused.message()));
             }
             sleep(PAUSE).await;
@@ -165,11 +167,22 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let draining = AtomicBool::new(false);
         let says_hello = async {
+            let mut lost: Option<Lost> = None;
             loop {
                 let pause = match self.mirror.hello(&self.hello(draining.load(Ordering::Acquire))).await {
-                    Ok(welcome) => Duration::from_millis(welcome.again_millis.clamp(100, 60_000)),
-                    Err(refused) if may_pass(&refused) => PAUSE,
-                    Err(refused) => return format!("the server does not take this node any more: {}", refused.message()),
+                    Ok(welcome) => {
+                        if let Some(lost) = lost.take() {
+                            tracing::warn!("the server answers again after {} s; this node is in its pool", lost.since.elapsed().as_secs());
+                        }
+                        Duration::from_millis(welcome.again_millis.clamp(100, 60_000))
+                    }
+                    Err(refused) if is_final(&refused) => {
+                        return format!("the server does not take this node any more: {}", refused.message());
+                    }
+                    Err(refused) => {
+                        lost.get_or_insert_with(Lost::now).tell(&refused);
+                        PAUSE
+                    }
                 };
                 sleep(pause).await;
             }
@@ -199,9 +212,32 @@ impl Node {
     }
 }
 
-/// True for what another try may mend: the server is not there, or about to stop.
-fn may_pass(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+/// A server that does not answer.
+struct Lost {
+    since: Instant,
+    /// When to say it again.
+    tell: Instant,
+}
+
+impl Lost {
+    fn now() -> Lost {
+        Lost { since: Instant::now(), tell: Instant::now() }
+    }
+
+    /// Says so, and again now and then: whoever looks after this node may not have been there before.
+    fn tell(&mut self, refused: &Status) {
+        if Instant::now() >= self.tell {
+            self.tell = Instant::now() + TELL;
+            let seconds = self.since.elapsed().as_secs();
+            tracing::warn!("the server has not answered for {seconds} s ({}); this node keeps trying", refused.message());
+        }
+    }
+}
+
+/// True for what another try does not mend: the server says no. Connections break in many ways, and have other codes.
+fn is_final(status: &Status) -> bool {
+    use Code::{AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented};
+    matches!(status.code(), AlreadyExists | FailedPrecondition | InvalidArgument | PermissionDenied | Unauthenticated | Unimplemented)
 }
 
 /// The address of this machine from which the server is reached; loopback where there is none.

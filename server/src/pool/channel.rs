@@ -22,6 +22,8 @@ use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
 use super::failure::Failure;
+use super::progress::Progress;
+use super::protocol;
 use super::secret::PoolSecret;
 
 /// A node must take a connection within this time.
@@ -54,6 +56,8 @@ pub fn endpoint(url: &str) -> std::result::Result<Endpoint, String> {
 /// Connections to nodes, by URL. Cheap to clone.
 #[derive(Clone)]
 pub struct Channels {
+    /// What queries wait for.
+    pub progress: Progress,
     secret: PoolSecret,
     open: Arc<Mutex<HashMap<Url, Channel>>>,
 }
@@ -61,7 +65,7 @@ pub struct Channels {
 impl Channels {
     /// No connection yet.
     pub fn new(secret: PoolSecret) -> Channels {
-        Channels { secret, open: Arc::default() }
+        Channels { progress: Progress::default(), secret, open: Arc::default() }
     }
 
     /// The connection to a node, made anew by itself when it breaks.
@@ -152,9 +156,9 @@ impl WorkerChannel for NodeChannel {
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         self.secret.put(&mut headers);
-        let named = named(&self.url, &self.channels);
+        let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await.map_err(&named)?;
-        Ok(answer.map_err(named).boxed())
+        Ok(self.channels.progress.watch(query, &self.url, answer.map_err(named).boxed()))
     }
 
     async fn execute_task(
@@ -165,9 +169,12 @@ impl WorkerChannel for NodeChannel {
         context: &Arc<TaskContext>,
     ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
         self.secret.put(&mut headers);
-        let named = named(&self.url, &self.channels);
+        let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
         let streams = self.inner.execute_task(headers, request, metrics, context).await.map_err(&named)?;
-        Ok(streams.into_iter().map(|stream| stream.map_err(named.clone()).boxed()).collect())
+        let watched = |stream: BoxStream<'static, Result<RecordBatch>>| {
+            self.channels.progress.watch(query, &self.url, stream.map_err(named.clone()).boxed())
+        };
+        Ok(streams.into_iter().map(watched).collect())
     }
 
     async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
