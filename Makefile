@@ -9,11 +9,12 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # Wheels only: nothing is compiled from source behind somebody's back.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
-.PHONY: help demo demo-data build test lint test-build test-rust test-python bench clean
+.PHONY: help demo demo-data build test test-long lint test-build test-rust test-python bench clean
 
 help:
 	@echo "make demo    builds Graticule, makes sample data, and shows what it does"
 	@echo "make test    every test and lint: Rust and Python; what CI runs"
+	@echo "make test-long   what takes minutes: nodes that die, freeze, come and go while queries run; many clients; plans of a million chunks"
 	@echo "make bench   the benchmarks, as a Markdown table of ratios"
 
 demo: build demo-data
@@ -52,6 +53,13 @@ test-python: test-build $(VENV)/test
 	@cd client/python && ../../$(BIN)/python -m mypy
 	@echo "== Python tests"
 	@cd client/python && GRATICULE=$(abspath $(TARGET))/debug/graticule ../../$(BIN)/python -m pytest
+
+# Ten minutes or so; run before a release.
+test-long: test-build $(VENV)/test
+	@echo "== long Rust tests"
+	@$(CARGO) test --locked --workspace -- --ignored long_
+	@echo "== long Python tests"
+	@cd client/python && GRATICULE=$(abspath $(TARGET))/debug/graticule ../../$(BIN)/python -m pytest -m long
 
 bench:
 	@echo "== building graticule, optimised"

@@ -94,6 +94,10 @@ pub struct ServerFlags {
     #[arg(long, env = "GRATICULE_POOL_FROM", value_name = "SIZE", hide_env_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_from: Option<ByteSize>,
+    /// A node that neither answers a query that waits for it nor reads anything for so long has failed it [default: 2m]
+    #[arg(long, env = "GRATICULE_POOL_PATIENCE", value_name = "TIME", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_patience: Option<Span>,
     /// File of settings [default: graticule.toml in the current folder, when there is one]
     #[arg(long, env = "GRATICULE_CONFIG", value_name = "FILE", hide_env_values = true)]
     #[serde(skip)]
@@ -138,6 +142,8 @@ pub struct Settings {
     pub pool_ca: Option<PathBuf>,
     /// Stored bytes that a query must read to run on nodes.
     pub pool_from: ByteSize,
+    /// How long a node may neither answer a query nor read anything.
+    pub pool_patience: Span,
 }
 
 impl Default for Settings {
@@ -161,6 +167,7 @@ impl Default for Settings {
             pool_secret: None,
             pool_ca: None,
             pool_from: ByteSize(16 << 20),
+            pool_patience: Span(Duration::from_secs(120)),
         }
     }
 }

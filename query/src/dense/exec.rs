@@ -2,6 +2,7 @@
 //! reduction, or tensors.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -103,7 +104,7 @@ impl LeafPlan {
         let (mut skipped, mut answered) = (0, 0);
         let Some(statistics) = Statistics::new(self, self.reduction.as_deref()) else { return (self.requests(), 0, 0) };
         let whole = self.reduction.as_ref().map(|r| (r, BlockGrid::whole(&self.tiles).block(&r.groups, &self.tiles, 0)));
-        let requests = self.requests_of(|tile| {
+        let requests = self.requests_among(0..self.tiles.len(), |tile| {
             let groups = whole.as_ref().map(|(reduction, block)| block.contributions(&reduction.groups, tile));
             match statistics.of(tile, groups.as_deref()) {
                 Ok(Verdict::Nothing(chunks) | Verdict::Untaken(chunks)) => skipped += chunks,
@@ -123,12 +124,13 @@ impl LeafPlan {
 
     /// The request of every tile that is wanted.
     pub fn requests(&self) -> Vec<TileRequest> {
-        self.requests_of(|_| true)
+        self.requests_among(0..self.tiles.len(), |_| true)
     }
 
-    fn requests_of(&self, mut chosen: impl FnMut(&TileRef<'_>) -> bool) -> Vec<TileRequest> {
+    /// The requests of tiles that are wanted and chosen.
+    pub fn requests_among(&self, tiles: Range<usize>, mut chosen: impl FnMut(&TileRef<'_>) -> bool) -> Vec<TileRequest> {
         let variables = self.program.variables();
-        let tiles = (0..self.tiles.len()).map(|i| self.tiles.tile(i)).filter(|tile| self.wants(tile));
+        let tiles = tiles.map(|i| self.tiles.tile(i)).filter(|tile| self.wants(tile));
         let tiles = tiles.filter(|tile| chosen(tile));
         let extents = tiles.map(|tile| Reading::new(&self.view, &self.program, &tile).cube_extent());
         extents.map(|extent| TileRequest { extent, variables: variables.clone() }).collect()

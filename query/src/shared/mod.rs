@@ -88,16 +88,16 @@ impl Prepared {
         })
     }
 
-    /// Stored bytes that it would read, from the index alone; 0 for what is no query.
-    pub fn bytes_to_read(&self) -> u64 {
+    /// Whether it would read so many stored bytes, from the index alone; what is no query reads none.
+    pub fn reads(&self, least: u64) -> bool {
         let mut bytes = 0u64;
         if let Some((plan, ..)) = self.as_query() {
             let _ = plan.apply(|node| {
-                bytes = bytes.saturating_add(splittable(node).map_or(0, Splittable::bytes));
-                Ok(TreeNodeRecursion::Continue)
+                bytes = bytes.saturating_add(splittable(node).map_or(0, |leaf| leaf.bytes_up_to(least.saturating_sub(bytes))));
+                Ok(if bytes >= least { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
             });
         }
-        bytes
+        bytes >= least
     }
 }
 

@@ -12,6 +12,9 @@ use crate::dense::CubeExec;
 /// Coarse blocks along an axis, at most.
 const BLOCKS: u64 = 128;
 
+/// Tiles whose bytes are looked up at a time.
+const LOOKED_AT: usize = 64;
+
 /// A part of a leaf's work that is done in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
@@ -28,8 +31,8 @@ pub trait Splittable {
     /// Its parts.
     fn units(&self) -> Vec<Unit>;
 
-    /// Stored bytes that it reads, from the index alone.
-    fn bytes(&self) -> u64;
+    /// Stored bytes that it reads, from the index alone; where they are `enough` or more, that they are.
+    fn bytes_up_to(&self, enough: u64) -> u64;
 
     /// Streams side by side.
     fn streams(&self) -> usize;
@@ -78,9 +81,18 @@ impl Splittable for CubeExec {
         tiles.map(unit).collect()
     }
 
-    fn bytes(&self) -> u64 {
+    fn bytes_up_to(&self, enough: u64) -> u64 {
         let plan = &self.plan;
-        plan.supply.estimate(&plan.view.cube, &plan.requests()).map_or(0, |e| e.bytes)
+        let mut bytes = 0u64;
+        // A cube may have millions of tiles; the first few say enough.
+        for first in (0..plan.tiles.len()).step_by(LOOKED_AT) {
+            let requests = plan.requests_among(first..(first + LOOKED_AT).min(plan.tiles.len()), |_| true);
+            bytes = bytes.saturating_add(plan.supply.estimate(&plan.view.cube, &requests).map_or(0, |e| e.bytes));
+            if bytes >= enough {
+                break;
+            }
+        }
+        bytes
     }
 
     fn streams(&self) -> usize {

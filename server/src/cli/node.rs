@@ -9,6 +9,7 @@ use super::Failure;
 use super::serve::stop_signal;
 use crate::config::{EngineFlags, Settings};
 use crate::node::{Node, NodeSettings};
+use crate::sockets::raise_open_files;
 
 /// What `node` takes.
 #[derive(Debug, Args)]
@@ -44,6 +45,7 @@ pub struct Arguments {
 /// Takes work until SIGINT or SIGTERM, finishes what runs, and leaves.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let stop = stop_signal()?;
+    raise_open_files();
     let settings = NodeSettings {
         join: arguments.join,
         listen: arguments.listen,

@@ -70,6 +70,8 @@ impl FlightServer {
         let pool = Pool::new(settings, database.engine())?;
         let seen = pool.clone();
         metrics.add_gauges("graticule_nodes", "Nodes of the pool, by their state.", "state", move || seen.states());
+        let seen = pool.clone();
+        metrics.add_gauges("graticule_pool_open", "What is kept for queries that run on nodes now.", "what", move || seen.open());
         let runner = Runner { workers, limits: limits.clone(), metrics: metrics.clone(), pool: pool.clone() };
         let door = Door::new(Service::new(Planner { database: database.clone(), runner }), gate, metrics.clone());
         let observed = Observed { metrics, limits, database, settings: Arc::new(settings.clone()) };

@@ -32,6 +32,8 @@ use crate::pool::secret::is_loopback;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often a node says that its server does not answer.
+const TELL: Duration = Duration::from_secs(60);
 /// How long parts of plans that run are waited for when the node is told to stop.
 const GRACE: Duration = Duration::from_secs(60);
 /// What may be on its way in one stream or connection before the receiver has taken it.
@@ -154,10 +156,10 @@ impl Node {
                 Ok(_) => return Ok(()),
                 Err(refused) => refused,
             };
-            // What the server itself says stays as it is.
-            let unreached = std::error::Error::source(&refused).is_some();
-            let passes = (unreached && may_pass(&refused)) || refused.code() == Code::AlreadyExists;
-            if !passes || Instant::now() > deadline {
+            // What the server itself says stays as it is, and so do certificates.
+            let said = std::error::Error::source(&refused).is_none() || is_of_tls(&refused);
+            let last = (said || is_final(&refused)) && refused.code() != Code::AlreadyExists;
+            if last || Instant::now() > deadline {
                 return Err(format!("the server does not take this node: {}", reason(&refused)));
             }
             sleep(PAUSE).await;
@@ -168,11 +170,22 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let draining = AtomicBool::new(false);
         let says_hello = async {
+            let mut lost: Option<Lost> = None;
             loop {
                 let pause = match self.mirror.hello(&self.hello(draining.load(Ordering::Acquire))).await {
-                    Ok(welcome) => Duration::from_millis(welcome.again_millis.clamp(100, 60_000)),
-                    Err(refused) if may_pass(&refused) => PAUSE,
-                    Err(refused) => return format!("the server does not take this node any more: {}", reason(&refused)),
+                    Ok(welcome) => {
+                        if let Some(lost) = lost.take() {
+                            tracing::warn!("the server answers again after {} s; this node is in its pool", lost.since.elapsed().as_secs());
+                        }
+                        Duration::from_millis(welcome.again_millis.clamp(100, 60_000))
+                    }
+                    Err(refused) if is_final(&refused) => {
+                        return format!("the server does not take this node any more: {}", reason(&refused));
+                    }
+                    Err(refused) => {
+                        lost.get_or_insert_with(Lost::now).tell(&refused);
+                        PAUSE
+                    }
                 };
                 sleep(pause).await;
             }
@@ -202,16 +215,44 @@ impl Node {
     }
 }
 
-/// True for what another try may mend: the server is not there, or about to stop. Certificates do not change by themselves.
-fn may_pass(status: &Status) -> bool {
+/// A server that does not answer.
+struct Lost {
+    since: Instant,
+    /// When to say it again.
+    tell: Instant,
+}
+
+impl Lost {
+    fn now() -> Lost {
+        Lost { since: Instant::now(), tell: Instant::now() }
+    }
+
+    /// Says so, and again now and then: whoever looks after this node may not have been there before.
+    fn tell(&mut self, refused: &Status) {
+        if Instant::now() >= self.tell {
+            self.tell = Instant::now() + TELL;
+            let seconds = self.since.elapsed().as_secs();
+            tracing::warn!("the server has not answered for {seconds} s ({}); this node keeps trying", reason(refused));
+        }
+    }
+}
+
+/// True for what another try does not mend: the server says no. Connections break in many ways, and have other codes.
+fn is_final(status: &Status) -> bool {
+    use Code::{AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented};
+    matches!(status.code(), AlreadyExists | FailedPrecondition | InvalidArgument | PermissionDenied | Unauthenticated | Unimplemented)
+}
+
+/// True when a connection failed because of what was shown or seen over TLS: the client makes such errors itself.
+fn is_of_tls(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(e) = cause {
         if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::Other) {
-            return false;
+            return true;
         }
         cause = e.source();
     }
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+    false
 }
 
 /// The innermost cause says most: those around it repeat it.

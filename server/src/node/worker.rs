@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -19,7 +19,6 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Status};
-use uuid::Uuid;
 
 use super::mirror::Mirror;
 use crate::access::gate;
@@ -27,7 +26,7 @@ use crate::pool::channel::Channels;
 use crate::pool::codec::PlanCodec;
 use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
-use crate::pool::protocol::{self, QUERY_HEADER};
+use crate::pool::protocol;
 
 /// Makes the state of a part of a plan.
 pub struct Sessions {
@@ -60,10 +59,7 @@ impl Drop for Task {
 #[async_trait]
 impl WorkerSessionBuilder for Sessions {
     async fn build_session_state(&self, context: WorkerQueryContext) -> Result<SessionState> {
-        let query = context.headers.get(QUERY_HEADER).and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
-        let Some(query) = query else {
-            return Err(DataFusionError::Configuration(format!("the header {QUERY_HEADER} is missing")));
-        };
+        let query = protocol::query_of(&context.headers)?;
         let shared = self.mirror.plan(query, &self.url).await?;
         let mut builder = context.builder;
         let config = builder.config().get_or_insert_default();

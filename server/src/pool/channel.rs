@@ -23,6 +23,8 @@ use url::Url;
 
 use super::credentials::Credentials;
 use super::failure::Failure;
+use super::progress::Progress;
+use super::protocol;
 
 /// A node must take a connection within this time.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -53,6 +55,8 @@ pub fn patient(endpoint: Endpoint) -> Endpoint {
 /// Connections to nodes, by URL. Cheap to clone.
 #[derive(Clone)]
 pub struct Channels {
+    /// What queries wait for.
+    pub progress: Progress,
     credentials: Credentials,
     open: Arc<Mutex<HashMap<Url, Channel>>>,
 }
@@ -60,7 +64,7 @@ pub struct Channels {
 impl Channels {
     /// No connection yet.
     pub fn new(credentials: Credentials) -> Channels {
-        Channels { credentials, open: Arc::default() }
+        Channels { progress: Progress::default(), credentials, open: Arc::default() }
     }
 
     /// The connection to a node, made anew by itself when it breaks.
@@ -151,9 +155,9 @@ impl WorkerChannel for NodeChannel {
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         self.credentials.put(&mut headers);
-        let named = named(&self.url, &self.channels);
+        let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await.map_err(&named)?;
-        Ok(answer.map_err(named).boxed())
+        Ok(self.channels.progress.watch(query, &self.url, answer.map_err(named).boxed()))
     }
 
     async fn execute_task(
@@ -164,9 +168,12 @@ impl WorkerChannel for NodeChannel {
         context: &Arc<TaskContext>,
     ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
         self.credentials.put(&mut headers);
-        let named = named(&self.url, &self.channels);
+        let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
         let streams = self.inner.execute_task(headers, request, metrics, context).await.map_err(&named)?;
-        Ok(streams.into_iter().map(|stream| stream.map_err(named.clone()).boxed()).collect())
+        let watched = |stream: BoxStream<'static, Result<RecordBatch>>| {
+            self.channels.progress.watch(query, &self.url, stream.map_err(named.clone()).boxed())
+        };
+        Ok(streams.into_iter().map(watched).collect())
     }
 
     async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {

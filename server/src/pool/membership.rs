@@ -15,6 +15,8 @@ const SILENT: Duration = Duration::from_millis(3500);
 const FORGOTTEN: Duration = Duration::from_secs(300);
 /// In this time half of what was held against a node is forgiven. One failure keeps it out for that long.
 const FORGIVING: Duration = Duration::from_secs(10);
+/// Most nodes, silent ones included.
+const MOST: usize = 4096;
 /// Most that is held against a node: it is out for some minutes, not for good.
 const WORST: f64 = 16.0;
 
@@ -50,6 +52,8 @@ pub struct Member {
     pub hello: Hello,
     /// When.
     pub seen: Instant,
+    /// When it had read something more last.
+    moved: Instant,
     /// What is held against it, and since when.
     failures: f64,
     since: Instant,
@@ -102,6 +106,10 @@ impl Members {
                 )));
             }
             let again = known.hello.instance != hello.instance;
+            let read = |hello: &Hello| (hello.chunks_read, hello.chunks_cached);
+            if again || read(&known.hello) != read(&hello) {
+                known.moved = now;
+            }
             known.hello = hello;
             known.seen = now;
             if again {
@@ -109,7 +117,10 @@ impl Members {
             }
             return Ok(());
         }
-        self.0.insert(hello.url.clone(), Member { hello, seen: now, failures: 0.0, since: now, reason: String::new() });
+        if self.0.len() >= MOST {
+            return Err(Status::resource_exhausted(format!("this pool has {MOST} nodes, the most that it takes")));
+        }
+        self.0.insert(hello.url.clone(), Member { hello, seen: now, moved: now, failures: 0.0, since: now, reason: String::new() });
         Ok(())
     }
 
@@ -127,6 +138,11 @@ impl Members {
             member.since = now;
             reason.clone_into(&mut member.reason);
         }
+    }
+
+    /// For how long a node has read nothing; for ever, when it is not known any more.
+    pub fn idle(&self, url: &str, now: Instant) -> Duration {
+        self.0.get(url).map_or(Duration::MAX, |member| now.saturating_duration_since(member.moved))
     }
 
     /// Those that get work now.

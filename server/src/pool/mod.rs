@@ -2,7 +2,7 @@
 //!
 //! * `membership`, `credentials`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
 //! * `spread`, `placement`, `codec`: a plan is cut into parts, one for each node; `run`: and run, again if need be.
-//! * `channel`, `failure`: connections to nodes, and how they break.
+//! * `channel`, `progress`, `failure`: connections to nodes, whether they move, and how they break.
 //! * `show`: `SHOW NODES`.
 //!
 //! A node plans the same query from the same text over a mirror of the catalog, so that of a plan only numbers travel; it reads
@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod failure;
 pub mod membership;
 pub mod placement;
+pub mod progress;
 pub mod protocol;
 pub mod run;
 pub mod secret;
@@ -23,6 +24,7 @@ pub mod spread;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use graticule_query::Engine;
 use parking_lot::Mutex;
@@ -42,6 +44,8 @@ pub struct Pool {
     channels: Channels,
     /// Stored bytes that a query must read to be worth other processes.
     least_bytes: u64,
+    /// How long a node may neither answer nor read.
+    patience: Duration,
     recipes: Mutex<HashMap<Uuid, Arc<RecipeMessage>>>,
 }
 
@@ -58,9 +62,16 @@ impl Pool {
             credentials,
             members: Mutex::default(),
             least_bytes: settings.pool_from.0,
+            patience: settings.pool_patience.0,
             recipes: Mutex::default(),
         });
         engine.register_table_function(show::FUNCTION, Arc::new(show::Nodes::of(&pool)));
         Ok(pool)
+    }
+
+    /// What is kept for queries that run on nodes: for metrics.
+    pub fn open(&self) -> Vec<(String, f64)> {
+        let (queries, streams) = (self.recipes.lock().len(), self.channels.progress.open());
+        vec![("queries".to_owned(), queries as f64), ("streams".to_owned(), streams as f64)]
     }
 }

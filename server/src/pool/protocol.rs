@@ -10,8 +10,11 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use chrono::DateTime;
 use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
 use graticule_query::{Form, Recipe};
 use graticule_storage::catalog::Outline;
+use tonic::codegen::http::HeaderMap;
+use uuid::Uuid;
 
 /// A node says that it is there, and how it is: [`Hello`], answered by [`Welcome`].
 pub const HELLO: &str = "graticule.pool.hello";
@@ -26,6 +29,12 @@ pub const RECIPE: &str = "graticule.pool.recipe";
 
 /// Header of a node's work: the number of the query that it is of.
 pub const QUERY_HEADER: &str = "graticule-pool-query";
+
+/// The query whose work these headers are of.
+pub fn query_of(headers: &HeaderMap) -> Result<Uuid, DataFusionError> {
+    let query = headers.get(QUERY_HEADER).and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
+    query.ok_or_else(|| DataFusionError::Configuration(format!("the header {QUERY_HEADER} is missing")))
+}
 
 /// Version of these messages.
 pub const PROTOCOL: u32 = 1;

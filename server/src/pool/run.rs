@@ -2,7 +2,7 @@
 //! client has no row yet.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -12,6 +12,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use graticule_query::{Prepared, QueryError, Recipe, SharedPlan};
 use graticule_storage::catalog::NoProgress;
+use tokio::time::timeout;
 use url::Url;
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub struct NodeLost {
 struct Running {
     answer: SendableRecordBatchStream,
     shared: Arc<SharedPlan>,
-    _listed: Listed,
+    listed: Listed,
 }
 
 /// Keeps the recipe of a query where nodes can ask for it.
@@ -49,6 +50,25 @@ struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.pool.recipes.lock().remove(&self.query);
+    }
+}
+
+impl Running {
+    /// The next rows. A node that holds them up for too long has failed: it answers signs of life, so nobody else would notice.
+    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
+        let (pool, query) = (&self.listed.pool, self.listed.query);
+        let (began, look) = (Instant::now(), (pool.patience / 4).max(Duration::from_millis(10)));
+        loop {
+            if let Ok(next) = timeout(look, self.answer.next()).await {
+                return next;
+            }
+            // Only time in which somebody wanted rows counts: a client that reads slowly makes its nodes wait.
+            if began.elapsed() >= pool.patience
+                && let Some(failure) = pool.held_up(query)
+            {
+                return Some(Err(failure.into()));
+            }
+        }
     }
 }
 
@@ -70,7 +90,7 @@ impl Pool {
     /// little to read, or its plan does not spread.
     pub async fn run(self: &Arc<Self>, prepared: &Prepared) -> Result<Option<SendableRecordBatchStream>, QueryError> {
         let nodes = self.members.lock().ready(Instant::now());
-        if nodes.is_empty() || prepared.bytes_to_read() < self.least_bytes {
+        if nodes.is_empty() || !prepared.reads(self.least_bytes) {
             return Ok(None);
         }
         let streams = nodes.iter().map(|node| node.cores as usize).max().unwrap_or(1);
@@ -127,7 +147,19 @@ impl Pool {
         self.recipes.lock().insert(query, Arc::new(message));
         let listed = Listed { pool: self.clone(), query };
         let answer = execute_stream(spread.plan, spread.state.task_ctx()).map_err(|e| shared.error(e))?;
-        Ok(Some(Running { answer, shared, _listed: listed }))
+        Ok(Some(Running { answer, shared, listed: listed }))
+    }
+}
+
+impl Pool {
+    /// The node that holds up a query: it owes something for too long, and reads nothing meanwhile.
+    fn held_up(&self, query: Uuid) -> Option<Failure> {
+        let now = Instant::now();
+        let silent = self.channels.progress.silent(query, self.patience, now);
+        let members = self.members.lock();
+        let node = silent.into_iter().find(|node| members.idle(node.as_str(), now) >= self.patience)?;
+        let reason = format!("it neither answered nor read anything for {} s", self.patience.as_secs_f64());
+        Some(Failure::Node { node: node.to_string(), reason })
     }
 }
 
@@ -141,7 +173,7 @@ impl Attempts {
                 return here.next().await;
             }
             let running = self.running.as_mut()?;
-            let error = match running.answer.next().await {
+            let error = match running.next().await {
                 Some(Ok(batch)) => {
                     self.sent |= batch.num_rows() > 0;
                     return Some(Ok(batch));

@@ -18,6 +18,12 @@ use super::secret::is_loopback;
 /// Bytes of records in one message, about.
 const MESSAGE_BYTES: usize = 1 << 20;
 
+/// Bytes of what a node says about itself, each.
+const LONGEST: usize = 512;
+
+/// Cores of a node, at most: as many as `--threads` takes.
+const MOST_CORES: u32 = 4096;
+
 /// Results of an action.
 pub type Results = Pin<Box<dyn Stream<Item = Result<arrow_flight::Result, Status>> + Send>>;
 
@@ -83,8 +89,20 @@ impl Pool {
 
     /// A node whose address can be used: without a secret, one of this machine.
     fn checked(&self, hello: Hello) -> Result<Hello, Status> {
+        // What is said here is shown to people, sent on in errors, and decides how plans are cut.
+        if hello.url.len() > LONGEST || hello.build.len() > LONGEST {
+            return Err(Status::invalid_argument(format!("a node's address and build have at most {LONGEST} bytes")));
+        }
+        if !(1..=MOST_CORES).contains(&hello.cores) {
+            return Err(Status::invalid_argument(format!("a node of {} cores; it must be 1 to {MOST_CORES}", hello.cores)));
+        }
         let url = Url::parse(&hello.url).map_err(|e| Status::invalid_argument(format!("the node's address {}: {e}", hello.url)))?;
-        if !matches!(url.scheme(), "http" | "https") || url.port_or_known_default().is_none_or(|port| port == 0) {
+        let more = url.path() != "/"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some();
+        if !matches!(url.scheme(), "http" | "https") || more || url.port_or_known_default().is_none_or(|port| port == 0) {
             return Err(Status::invalid_argument(format!("the node's address {url} is not http://host:port/ or https://host:port/")));
         }
         match (url.scheme() == "https", self.credentials.are_mutual()) {

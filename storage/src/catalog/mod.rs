@@ -126,7 +126,7 @@ impl Catalog {
             folder,
             state: RwLock::default(),
             views: RwLock::default(),
-            counters: Mutex::default(),
+            counters: Mutex::new(Counters::begin()),
             granules: Cache::new(GRANULES_CACHED),
             pages: Cache::with_options(one_shard, Weight, Default::default(), Default::default()),
         }

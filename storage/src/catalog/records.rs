@@ -11,6 +11,7 @@
 //! | `v/` id (u64 be) array (u32 be) page (u32 be) | what is known of the values in these chunks (see `statistics`) |
 //! | `w` | bytes of all of those (u64 le) |
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -33,6 +34,15 @@ pub struct Counters {
     pub granule: GranuleId,
     /// The last commit's number.
     pub generation: u64,
+}
+
+impl Counters {
+    /// Those of a store that holds nothing yet. They begin anywhere: a process that followed another store, such as that of a server
+    /// that kept nothing and was started again, must not take the numbers of this one for numbers that it knows.
+    pub fn begin() -> Counters {
+        let anywhere = || RandomState::new().build_hasher().finish() >> 16;
+        Counters { granule: anywhere(), generation: anywhere() }
+    }
 }
 
 /// One `CREATE CUBE` and what it made.

@@ -107,7 +107,10 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 async fn rebuild(store: DiskStore, folder: PathBuf, objects: Objects, written: Definitions) -> Result<Catalog> {
     let catalog = Catalog::with_store(Arc::new(store), Some(folder), objects);
     // Changes go on from the last one that was written, so that an interrupted rebuild does not look like lost commits.
-    catalog.counters.lock().generation = written.generation;
+    {
+        let mut counters = catalog.counters.lock();
+        counters.generation = counters.generation.max(written.generation);
+    }
     let mut definitions: Vec<CubeDefinition> = Vec::new();
     for definition in written.definitions {
         // The last statement of a name counts.

@@ -1,8 +1,11 @@
 //! A pool of real processes on loopback: joining, secrets, builds; nodes that are killed, frozen, and told to stop while queries run.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod bad_input;
+mod hanging;
+mod processes;
+mod scheduling;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -18,96 +21,11 @@ use graticule_server::pool::protocol::{HELLO, Hello, PROTOCOL, build};
 use prost::Message;
 use tonic::Code;
 
-/// Cells along time, y and x.
-const SHAPE: [u32; 3] = [400, 512, 512];
-
-/// Something that runs until dropped.
-struct Process {
-    child: Child,
-    said: String,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.signal("CONT");
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Process {
-    /// Starts the program and waits for its first line.
-    fn start(arguments: &[&str]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        if said.is_empty() {
-            let mut reason = String::new();
-            std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut reason).unwrap();
-            said = reason;
-        }
-        Process { child, said }
-    }
-
-    fn server(more: &[&str]) -> Process {
-        let always = ["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--threads", "1", "--cache", "64MiB", "--root", "/"];
-        Process::start(&[&always, more].concat())
-    }
-
-    fn node(server: &Process, more: &[&str]) -> Process {
-        let url = server.url();
-        Process::start(&[&["node", "--join", &url, "--threads", "1", "--cache", "1KiB"], more].concat())
-    }
-
-    fn url(&self) -> String {
-        self.said.split_whitespace().last().unwrap_or_default().to_owned()
-    }
-
-    /// Where a node takes work, as `SHOW NODES` has it.
-    fn address(&self) -> String {
-        self.url().trim_start_matches("http://").trim_end_matches('/').to_owned()
-    }
-
-    fn signal(&self, name: &str) {
-        let _ = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-    }
-}
-
-/// A netCDF classic file of one float variable; what is not written is 0.
-fn sparse(folder: &Path) -> PathBuf {
-    let mut head: Vec<u8> = b"CDF\x02".to_vec();
-    let word = |head: &mut Vec<u8>, n: u32| head.extend(n.to_be_bytes());
-    let name = |head: &mut Vec<u8>, name: &str| {
-        head.extend((name.len() as u32).to_be_bytes());
-        head.extend(name.as_bytes());
-        head.extend(std::iter::repeat_n(0, name.len().next_multiple_of(4) - name.len()));
-    };
-    word(&mut head, 0);
-    word(&mut head, 10);
-    word(&mut head, 3);
-    for (axis, length) in ["time", "y", "x"].into_iter().zip(SHAPE) {
-        name(&mut head, axis);
-        word(&mut head, length);
-    }
-    [0, 0, 11, 1].into_iter().for_each(|n| word(&mut head, n));
-    name(&mut head, "v");
-    word(&mut head, 3);
-    (0..3).for_each(|axis| word(&mut head, axis));
-    let bytes = SHAPE.iter().map(|&n| u64::from(n)).product::<u64>() * 4;
-    [0, 0, 5, u32::try_from(bytes).unwrap()].into_iter().for_each(|n| word(&mut head, n));
-    let begin = head.len() as u64 + 8;
-    head.extend(begin.to_be_bytes());
-    let path = folder.join("large.nc");
-    let mut file = std::fs::File::create(&path).unwrap();
-    file.write_all(&head).unwrap();
-    file.set_len(begin + bytes).unwrap();
-    path
-}
+use crate::processes::{Process, SHAPE, sparse};
 
 /// A server with a large cube, and nodes.
-async fn pool(folder: &Path, count: usize) -> (Process, Vec<Process>, Client) {
-    let server = Process::server(&["--pool-from", "1MiB"]);
+async fn pool(folder: &Path, count: usize, more: &[&str]) -> (Process, Vec<Process>, Client) {
+    let server = Process::server(&[&["--pool-from", "1MiB"], more].concat());
     let nodes: Vec<Process> = (0..count).map(|_| Process::node(&server, &[])).collect();
     let mut db = Client::connect(&server.url()).await.unwrap();
     db.execute(&format!("CREATE CUBE large FROM '{}'", sparse(folder).display())).await.unwrap();
@@ -146,7 +64,7 @@ const LONG: &str = "SELECT count(v) AS n, sum(sqrt(v * v + 1)) AS s FROM large";
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_work_and_leave() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, mut nodes, mut db) = pool(folder.path(), 2).await;
+    let (server, mut nodes, mut db) = pool(folder.path(), 2, &[]).await;
     assert!(nodes.iter().all(|node| node.said.starts_with("joined grpc://")), "{}", nodes[0].said);
     check(&ask(&mut db, LONG).await);
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -174,7 +92,7 @@ async fn a_server_alone_is_a_pool_of_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_killed_in_the_middle_costs_a_retry() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, mut nodes, mut db) = pool(folder.path(), 3).await;
+    let (_server, mut nodes, mut db) = pool(folder.path(), 3, &[]).await;
     let query = tokio::spawn(async move {
         let started = Instant::now();
         (ask(&mut db, LONG).await, started.elapsed(), db)
@@ -192,7 +110,7 @@ async fn a_node_killed_in_the_middle_costs_a_retry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_freezes_costs_a_retry() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, nodes, mut db) = pool(folder.path(), 3).await;
+    let (_server, nodes, mut db) = pool(folder.path(), 3, &[]).await;
     let query = tokio::spawn(async move {
         let started = Instant::now();
         (ask(&mut db, LONG).await, started.elapsed(), db)
@@ -215,7 +133,7 @@ async fn a_node_that_freezes_costs_a_retry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_first_rows_the_client_is_told_which_node_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, mut nodes, mut db) = pool(folder.path(), 2).await;
+    let (_server, mut nodes, mut db) = pool(folder.path(), 2, &[]).await;
     let mut rows = db.sql("SELECT time, y, x, v FROM large WHERE v < 1").await.unwrap();
     assert!(rows.try_next().await.unwrap().is_some());
     nodes.iter_mut().for_each(|node| node.child.kill().unwrap());
@@ -234,7 +152,7 @@ async fn after_the_first_rows_the_client_is_told_which_node_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_the_work_on_the_nodes() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, nodes, mut db) = pool(folder.path(), 2).await;
+    let (_server, nodes, mut db) = pool(folder.path(), 2, &[]).await;
     let mut rows = db.sql("SELECT time, y, x, v FROM large WHERE v < 1").await.unwrap();
     assert!(rows.try_next().await.unwrap().is_some());
     drop(rows);
@@ -254,7 +172,7 @@ async fn cancelling_stops_the_work_on_the_nodes() {
 async fn a_node_that_cannot_read_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
-    let (server, nodes, mut db) = pool(folder.path(), 1).await;
+    let (server, nodes, mut db) = pool(folder.path(), 1, &[]).await;
     let blind = Process::node(&server, &["--root", elsewhere.path().to_str().unwrap()]);
     check(&ask(&mut db, LONG).await);
     let failure = ask(&mut db, &format!("SELECT last_failure FROM nodes() WHERE address = '{}'", blind.address())).await;
@@ -309,7 +227,8 @@ async fn other_builds_and_taken_addresses_are_refused_with_the_reason() {
     let channel = tonic::transport::Endpoint::from_shared(server.url().replace("grpc://", "http://")).unwrap().connect().await.unwrap();
     let mut flight = FlightServiceClient::new(channel);
     let hello = |instance: u64, build: &str| {
-        let hello = Hello { url: "http://127.0.0.1:7001/".into(), instance, build: build.into(), protocol: PROTOCOL, ..Hello::default() };
+        let hello =
+            Hello { url: "http://127.0.0.1:7001/".into(), instance, build: build.into(), protocol: PROTOCOL, cores: 1, ..Hello::default() };
         Action { r#type: HELLO.into(), body: hello.encode_to_vec().into() }
     };
     let refused = flight.do_action(hello(1, "0.0.1-abc")).await.unwrap_err();
