@@ -49,6 +49,11 @@ pub(crate) async fn run(analyze: bool, plan: Arc<dyn ExecutionPlan>, context: Ar
     if !reasons.is_empty() {
         rows.push(("not dense".into(), reasons.join("\n")));
     }
+    explained(rows)
+}
+
+/// What EXPLAIN answers: topics, and what there is to say.
+pub fn explained(rows: Vec<(String, String)>) -> Result<SendableRecordBatchStream> {
     let (types, plans): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
     let batch = RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(plans))])?;
     Ok(one_batch(batch))

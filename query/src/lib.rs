@@ -32,6 +32,7 @@ mod view;
 mod views;
 
 pub use error::{ErrorKind, QueryError};
+pub use explain::explained;
 pub use result::Form;
 pub use session::{Engine, EngineSettings, Parameters, Prepared};
 pub use shared::{Recipe, SharedPlan, Splittable, Unit, splittable};

@@ -88,7 +88,7 @@ enum Work {
     /// A query.
     Query { plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared>, asked: Arc<Asked> },
     /// EXPLAIN of a query.
-    Explain { analyze: bool, plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared> },
+    Explain { analyze: bool, plan: Arc<dyn ExecutionPlan>, text: Arc<Desugared>, asked: Arc<Asked> },
     /// `CREATE VIEW` and `DROP VIEW`.
     View(Arc<ViewChange>),
     /// `SET` and the like.
@@ -224,13 +224,11 @@ impl Engine {
                 Form::Array => array::plan(&state, &logical).await,
             };
             let plan = physical.map_err(failed)?;
+            let began = state.execution_props().query_execution_start_time;
+            let asked = Arc::new(Asked { form, parameters, began });
             match explain {
-                None => {
-                    let began = state.execution_props().query_execution_start_time;
-                    let asked = Arc::new(Asked { form, parameters, began });
-                    self.prepared(plan.schema(), Work::Query { plan, text: text.clone(), asked })
-                }
-                Some(analyze) => self.prepared(explain::schema(), Work::Explain { analyze, plan, text: text.clone() }),
+                None => self.prepared(plan.schema(), Work::Query { plan, text: text.clone(), asked }),
+                Some(analyze) => self.prepared(explain::schema(), Work::Explain { analyze, plan, text: text.clone(), asked }),
             }
         };
         prepared.parameters = types;
@@ -323,10 +321,18 @@ impl Prepared {
         self.parameters.clone()
     }
 
-    /// The plan of a query, its text, and how it was asked; `None` for other statements.
+    /// What is asked of a query that is to be explained: whether to run it. `None` for other statements.
+    pub fn explains(&self) -> Option<bool> {
+        match &self.work {
+            Work::Explain { analyze, .. } => Some(*analyze),
+            _ => None,
+        }
+    }
+
+    /// The plan of a query, also of one to be explained, its text, and how it was asked; `None` for other statements.
     pub(crate) fn as_query(&self) -> Option<(&Arc<dyn ExecutionPlan>, &Arc<Desugared>, &Asked)> {
         match &self.work {
-            Work::Query { plan, text, asked } => Some((plan, text, asked)),
+            Work::Query { plan, text, asked } | Work::Explain { plan, text, asked, .. } => Some((plan, text, asked)),
             _ => None,
         }
     }
@@ -368,7 +374,7 @@ impl Prepared {
                 let stream = stream.map_err(|e| self.engine.error(e, text))?;
                 Ok(explain::with_readable_errors(stream, self.engine.catalog.clone(), text.clone()))
             }
-            Work::Explain { analyze, plan, text } => {
+            Work::Explain { analyze, plan, text, .. } => {
                 if *analyze {
                     admission::admit(plan, &context.task_ctx())?;
                 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import graticule
 TLS = Path(__file__).resolve().parents[3] / "tests" / "corpus" / "tls"
 CA = TLS / "ca.pem"
 SHAPE = (64, 256, 256)
+CHUNKS = (64 // 8) * (256 // 128) ** 2
 QUESTION = "SELECT time, sum(v) AS s FROM large GROUP BY time ORDER BY time"
 TOKEN = "admin-0123456789abcdef"
 
@@ -85,6 +87,15 @@ def test_nodes_work_over_tls_both_ways(program, server, secret):
         while not all(row["chunks_read"] > 0 for row in ready(server)) and time.monotonic() < begun + 20:
             time.sleep(0.2)
         assert all(row["chunks_read"] > 0 for row in ready(server))
+        explained = {row["plan_type"]: row["plan"] for row in server.sql("EXPLAIN ANALYZE " + QUESTION).to_pylist()}
+        assert explained["total"].startswith(f"{SHAPE[0]} rows")
+        addresses = [line.rsplit("https://")[-1].rstrip("/") for line in (first, second)]
+        assert sorted(line.split(": ")[1] for line in explained["nodes"].splitlines()) == sorted(addresses)
+        # Each node tells what it did of the leaf, and together they did all of it.
+        chunks = re.findall(r"chunks_(?:read|cached)={(\d): ?(\d+)}", explained["plan with metrics"])
+        assert {task for task, _ in chunks} == {"0", "1"} and sum(int(n) for _, n in chunks) == CHUNKS, explained
+        planned = {row["plan_type"]: row["plan"] for row in server.sql("EXPLAIN " + QUESTION).to_pylist()}
+        assert "tasks=2" in planned["physical_plan"] and planned["nodes"] == explained["nodes"]
 
 
 @pytest.mark.parametrize(

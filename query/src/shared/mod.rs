@@ -88,6 +88,11 @@ impl Prepared {
         })
     }
 
+    /// True when both answer in the same columns.
+    pub fn is_like(&self, shared: &SharedPlan) -> bool {
+        self.as_query().is_some_and(|(plan, ..)| plan.schema().fields() == shared.plan.schema().fields())
+    }
+
     /// Whether it would read so many stored bytes, from the index alone; what is no query reads none.
     pub fn reads(&self, least: u64) -> bool {
         let mut bytes = 0u64;
@@ -134,7 +139,7 @@ impl Engine {
     /// Plans a recipe. Reads no chunk.
     pub async fn shared(&self, recipe: &Recipe) -> std::result::Result<SharedPlan, QueryError> {
         let internal = |e: DataFusionError| QueryError::new(crate::ErrorKind::Internal, e.to_string());
-        let Statement::Query(text) = graticule_grammar::parse(&recipe.text)? else {
+        let (Statement::Query(text) | Statement::Explain { query: text, .. }) = graticule_grammar::parse(&recipe.text)? else {
             return Err(QueryError::user("only queries are shared"));
         };
         let parameters = Parameters::Values(recipe.parameters.clone());

@@ -3,7 +3,7 @@
 //! * `membership`, `credentials`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
 //! * `spread`, `placement`, `codec`: a plan is cut into parts, one for each node; `run`: and run, again if need be.
 //! * `channel`, `progress`, `failure`: connections to nodes, whether they move, and how they break.
-//! * `show`: `SHOW NODES`.
+//! * `show`: `SHOW NODES`; `explain`: `EXPLAIN` of what runs on nodes.
 //!
 //! A node plans the same query from the same text over a mirror of the catalog, so that of a plan only numbers travel; it reads
 //! the objects itself. The query room makes the plans and knows nothing of this one.
@@ -11,6 +11,7 @@
 pub mod channel;
 pub mod codec;
 pub mod credentials;
+mod explain;
 pub mod failure;
 pub mod membership;
 pub mod placement;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::Pool;
 use super::failure::Failure;
 use super::protocol::RecipeMessage;
-use super::spread::spread;
+use super::spread::{Spread, spread};
 
 /// How often a query is planned again.
 const AGAIN: usize = 2;
@@ -34,11 +34,31 @@ pub struct NodeLost {
     pub reason: String,
 }
 
-/// A query that runs on nodes. Nodes ask for its recipe as long as it lives.
-struct Running {
+/// A query that is planned for nodes. They ask for its recipe as long as it lives.
+pub struct Planned {
+    /// Its plan.
+    pub spread: Spread,
+    /// Its nodes; the first does the first task of each stage, and so on.
+    pub nodes: Vec<Url>,
+    shared: Arc<SharedPlan>,
+    listed: Listed,
+}
+
+/// A query that runs on nodes.
+pub struct Running {
     answer: SendableRecordBatchStream,
     shared: Arc<SharedPlan>,
     listed: Listed,
+}
+
+impl Planned {
+    /// Runs it.
+    pub fn begin(self) -> Result<Running, QueryError> {
+        let Planned { spread, shared, listed, .. } = self;
+        shared.admit()?;
+        let answer = execute_stream(spread.plan, spread.state.task_ctx()).map_err(|e| shared.error(e))?;
+        Ok(Running { answer, shared, listed })
+    }
 }
 
 /// Keeps the recipe of a query where nodes can ask for it.
@@ -55,7 +75,7 @@ impl Drop for Listed {
 
 impl Running {
     /// The next rows. A node that holds them up for too long has failed: it answers signs of life, so nobody else would notice.
-    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
         let (pool, query) = (&self.listed.pool, self.listed.query);
         let (began, look) = (Instant::now(), (pool.patience / 4).max(Duration::from_millis(10)));
         loop {
@@ -95,6 +115,9 @@ impl Pool {
         }
         let streams = nodes.iter().map(|node| node.cores as usize).max().unwrap_or(1);
         let Some(recipe) = prepared.recipe(streams) else { return Ok(None) };
+        if let Some(analyze) = prepared.explains() {
+            return self.explain(&recipe, prepared, analyze).await;
+        }
         let Some(running) = self.start(&recipe, prepared).await? else { return Ok(None) };
         let schema = prepared.schema();
         let state = Attempts {
@@ -117,6 +140,16 @@ impl Pool {
 
     /// Plans a recipe for the nodes that are ready now and begins to run it; `None` where it does not spread.
     async fn start(self: &Arc<Self>, recipe: &Recipe, prepared: &Prepared) -> Result<Option<Running>, QueryError> {
+        self.plan(recipe, prepared, false).await?.map(Planned::begin).transpose()
+    }
+
+    /// Plans a recipe for the nodes that are ready now; `None` where it does not spread.
+    pub(super) async fn plan(
+        self: &Arc<Self>,
+        recipe: &Recipe,
+        prepared: &Prepared,
+        measured: bool,
+    ) -> Result<Option<Planned>, QueryError> {
         let nodes = self.members.lock().ready(Instant::now());
         let urls: Vec<Url> = nodes.iter().filter_map(|node| Url::parse(&node.url).ok()).collect();
         if urls.is_empty() {
@@ -125,11 +158,11 @@ impl Pool {
         // Read before planning: a change in between is noticed by the nodes, whose catalogs would differ.
         let catalog = self.engine.catalog().outline().fingerprint();
         let shared = Arc::new(self.engine.shared(recipe).await?);
-        if shared.plan.schema().fields() != prepared.schema().fields() {
+        if !prepared.is_like(&shared) {
             return Ok(None);
         }
         let query = Uuid::new_v4();
-        let spread = match spread(&shared, &urls, query, &self.channels).await {
+        let spread = match spread(&shared, &urls, query, &self.channels, measured).await {
             Ok(spread) => spread,
             Err(error) => {
                 tracing::debug!("runs in this process: {error}");
@@ -143,11 +176,9 @@ impl Pool {
                 return Ok(None);
             }
         };
-        shared.admit()?;
         self.recipes.lock().insert(query, Arc::new(message));
         let listed = Listed { pool: self.clone(), query };
-        let answer = execute_stream(spread.plan, spread.state.task_ctx()).map_err(|e| shared.error(e))?;
-        Ok(Some(Running { answer, shared, listed: listed }))
+        Ok(Some(Planned { spread, nodes: urls, shared, listed }))
     }
 }
 
@@ -211,6 +242,14 @@ impl Attempts {
                 Err(error) => return Some(Err(DataFusionError::External(Box::new(error)))),
             }
         }
+    }
+}
+
+/// The error that a client is told when nothing is tried again.
+pub fn told(error: DataFusionError, running: &Running) -> DataFusionError {
+    match Failure::of(&error) {
+        Some(Failure::Node { node, reason }) => DataFusionError::External(Box::new(NodeLost { node, reason })),
+        own => keep_kind(own.and_then(Failure::into_own).unwrap_or(error), &running.shared),
     }
 }
 

@@ -71,7 +71,9 @@ impl WorkerResolver for Pinned {
 }
 
 /// Spreads a plan over `nodes`. An error, where it cannot be: then it runs in one process.
-pub async fn spread(shared: &Arc<SharedPlan>, nodes: &[Url], query: Uuid, channels: &Channels) -> Result<Spread> {
+///
+/// `measured`: nodes tell afterwards what they did.
+pub async fn spread(shared: &Arc<SharedPlan>, nodes: &[Url], query: Uuid, channels: &Channels, measured: bool) -> Result<Spread> {
     // Names that mean two things are found out here and not on a node.
     shared.functions()?;
     let count = nodes.len();
@@ -88,7 +90,7 @@ pub async fn spread(shared: &Arc<SharedPlan>, nodes: &[Url], query: Uuid, channe
         .with_distributed_channel_resolver(channels.clone())
         .with_distributed_user_codec(PlanCodec { shared: shared.clone(), decoded: None })
         .with_distributed_passthrough_headers(headers)?
-        .with_distributed_metrics_collection(false)?
+        .with_distributed_metrics_collection(measured)?
         .with_distributed_children_isolator_unions(false)?
         .with_distributed_broadcast_joins(false)?
         .with_distributed_max_tasks_per_stage(count)?
