@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Callable
 
 import graticule
 
@@ -197,6 +198,12 @@ class Pool:
         """Queries and streams of nodes that the server still holds something for."""
         page = urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}/metrics", timeout=20).read().decode()
         return {what: float(n) for what, n in re.findall(r'^graticule_pool_open\{what="(\w+)"\} (\S+)$', page, re.MULTILINE)}
+
+    def works(self, done: Callable[[], bool]) -> None:
+        """Waits until nodes have got something to do, more than signs of life, or until nothing more is to be done."""
+        before = sum(node.proxy.passed for node in self.nodes)
+        while not done() and sum(node.proxy.passed for node in self.nodes) < before + 1000:
+            time.sleep(0.001)
 
     def settles(self, files: int) -> None:
         """Nothing is left of queries that are over: waits for it, and fails when it does not come."""

@@ -107,9 +107,8 @@ def survives(pool: Pool, fault: str, query: str, times: int = 1) -> None:
             with ThreadPoolExecutor(1) as asking:
                 begun = time.monotonic()
                 running = asking.submit(other.arrays, text)
-                # When parts of it run: a node is struck in the middle, at another moment each time.
-                while not running.done() and pool.open()["streams"] == 0:
-                    time.sleep(0.002)
+                # A node is struck in the middle, at another moment each time.
+                pool.works(running.done)
                 time.sleep(0.03 * again)
                 strike(pool, fault)
                 try:
@@ -161,8 +160,7 @@ def test_a_cable_is_pulled(program, folder, tmp_path, query):
         files = pool.files()
         with graticule.connect(pool.db.url) as other, ThreadPoolExecutor(1) as asking:
             running = asking.submit(other.arrays, QUERIES[query])
-            while not running.done() and pool.open()["streams"] == 0:
-                time.sleep(0.002)
+            pool.works(running.done)
             cable.pull()
             try:
                 assert same(running.result(PATIENCE), want)
