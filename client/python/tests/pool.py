@@ -13,10 +13,10 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Callable
 
 import graticule
 
-#: Nobody has these ports by chance: they are bound until a node takes its own.
 LOOPBACK = "127.0.0.1"
 
 
@@ -116,15 +116,58 @@ class Node:
         self.proxy.cut()
 
 
+class Cable:
+    """A network of its own for one node, joined to this one's by a cable that can be pulled. Needs root and iproute2: OSError without."""
+
+    HERE, THERE = "10.231.7.1", "10.231.7.2"
+
+    def __init__(self) -> None:
+        self.name = f"graticule{os.getpid()}"
+        self.end = f"gr{os.getpid()}"
+        try:
+            self._ip(f"netns add {self.name}")
+            self._ip(f"link add {self.end} type veth peer name {self.end}x")
+            self._ip(f"link set {self.end}x netns {self.name}")
+            self._ip(f"addr add {self.HERE}/30 dev {self.end}")
+            self._ip(f"link set {self.end} up")
+            for command in (f"addr add {self.THERE}/30 dev {self.end}x", f"link set {self.end}x up", "link set lo up"):
+                self._ip(f"netns exec {self.name} ip {command}")
+        except OSError:
+            self.close()
+            raise
+
+    def _ip(self, command: str) -> None:
+        done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
+        if done.returncode:
+            raise OSError(f"ip {command}: {done.stderr.strip()}")
+
+    def inside(self, *command: str) -> list[str]:
+        """A command that runs at the other end."""
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def pull(self) -> None:
+        """From now on packets vanish; nobody is told."""
+        self._ip(f"link set {self.end} down")
+
+    def close(self) -> None:
+        for command in (f"link del {self.end}", f"netns del {self.name}"):
+            try:
+                self._ip(command)
+            except OSError:
+                pass
+
+
 class Pool:
     """A server and nodes. Everything is asked of the nodes that is not nothing."""
 
-    def __init__(self, program: Path, folder: Path, cube: str, count: int = 3, arguments: tuple[str, ...] = ()) -> None:
-        self.program = program
+    def __init__(
+        self, program: Path, folder: Path, cube: str, count: int = 3, arguments: tuple[str, ...] = (), more: tuple[str, ...] = (), listen: str = f"{LOOPBACK}:0"
+    ) -> None:
+        self.program, self.more = program, more
         with socket.create_server((LOOPBACK, 0)) as free:
             self.http = free.getsockname()[1]
         always = ["--pool-from", "1KiB", "--http", f"{LOOPBACK}:{self.http}", *arguments]
-        self.db = graticule.serve(roots=[folder], memory="512MiB", cache="32MiB", threads=1, arguments=always)
+        self.db = graticule.serve(roots=[folder], memory="512MiB", cache="32MiB", threads=1, arguments=always, listen=listen)
         self.nodes: list[Node] = []
         self.db.execute(cube)
         self.count = count
@@ -134,7 +177,7 @@ class Pool:
             self.join()
 
     def join(self) -> Node:
-        self.nodes.append(Node(self.program, self.db.url))
+        self.nodes.append(Node(self.program, self.db.url, self.more))
         return self.nodes[-1]
 
     def states(self) -> dict[str, str]:
@@ -155,6 +198,12 @@ class Pool:
         """Queries and streams of nodes that the server still holds something for."""
         page = urllib.request.urlopen(f"http://{LOOPBACK}:{self.http}/metrics", timeout=20).read().decode()
         return {what: float(n) for what, n in re.findall(r'^graticule_pool_open\{what="(\w+)"\} (\S+)$', page, re.MULTILINE)}
+
+    def works(self, done: Callable[[], bool]) -> None:
+        """Waits until nodes have got something to do, more than signs of life, or until nothing more is to be done."""
+        before = sum(node.proxy.passed for node in self.nodes)
+        while not done() and sum(node.proxy.passed for node in self.nodes) < before + 1000:
+            time.sleep(0.001)
 
     def settles(self, files: int) -> None:
         """Nothing is left of queries that are over: waits for it, and fails when it does not come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,11 +16,12 @@ import pytest
 from netCDF4 import Dataset
 
 import graticule
-from pool import Pool
+from pool import Cable, Pool
 
 #: Longest time of a query, faults included, on a busy machine. Nodes that hang are found out within seconds.
 PATIENCE = 180
 SHAPE = (96, 120, 240)
+CUBE = "CREATE CUBE field FROM '{}/field.nc'"
 QUERIES = {
     "mean map": "SELECT avg(t2m) AS v, count(t2m) AS n FROM field GROUP BY DIMS EXCEPT (time)",
     "median": "SELECT median(t2m) AS v FROM field GROUP BY DIMS EXCEPT (time)",
@@ -58,7 +60,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def pool(program, folder):
-    pool = Pool(program, folder, f"CREATE CUBE field FROM '{folder}/field.nc'")
+    pool = Pool(program, folder, CUBE.format(folder))
     yield pool
     pool.close()
 
@@ -105,9 +107,8 @@ def survives(pool: Pool, fault: str, query: str, times: int = 1) -> None:
             with ThreadPoolExecutor(1) as asking:
                 begun = time.monotonic()
                 running = asking.submit(other.arrays, text)
-                # When parts of it run: a node is struck in the middle, at another moment each time.
-                while not running.done() and pool.open()["streams"] == 0:
-                    time.sleep(0.002)
+                # A node is struck in the middle, at another moment each time.
+                pool.works(running.done)
                 time.sleep(0.03 * again)
                 strike(pool, fault)
                 try:
@@ -133,6 +134,47 @@ def test_a_node_is_lost_in_the_middle(pool, fault, query):
 @pytest.mark.parametrize("fault", ["kill", "stop", "slow", "freeze", "cut"])
 def test_a_node_is_lost_at_any_moment(pool, fault, query):
     survives(pool, fault, query, times=6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_cable_is_pulled(program, folder, tmp_path, query):
+    """What a proxy cannot show: packets vanish, and neither end is told."""
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef")
+    shown = ("--pool-secret", str(secret))
+    try:
+        cable = Cable()
+    except OSError as error:
+        pytest.skip(f"no networks can be made here: {error}")
+    pool = Pool(program, folder, CUBE.format(folder), 2, (*shown, "--insecure"), shown, "0.0.0.0:0")
+    far = None
+    try:
+        want = pool.db.arrays(QUERIES[query])
+        pool.fill()
+        join = f"grpc://{cable.HERE}:{pool.db.url.rpartition(':')[2]}"
+        command = cable.inside(str(program), "node", "--join", join, *shown, "--threads", "1", "--cache", "1MiB")
+        far = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert far.stdout.readline().startswith("joined")
+        assert same(pool.db.arrays(QUERIES[query]), want)
+        files = pool.files()
+        with graticule.connect(pool.db.url) as other, ThreadPoolExecutor(1) as asking:
+            running = asking.submit(other.arrays, QUERIES[query])
+            pool.works(running.done)
+            cable.pull()
+            try:
+                assert same(running.result(PATIENCE), want)
+            except graticule.Error as error:
+                assert clean(error, [cable.THERE]), error.message
+            assert same(other.arrays(QUERIES[query]), want)
+        pool.settles(files)
+    finally:
+        if far is not None:
+            far.kill()
+            far.wait()
+            far.stdout.close()
+        pool.close()
+        cable.close()
 
 
 class Gremlin(threading.Thread):

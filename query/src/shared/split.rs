@@ -47,36 +47,39 @@ pub fn splittable(plan: &Arc<dyn ExecutionPlan>) -> Option<&dyn Splittable> {
 }
 
 impl CubeExec {
-    /// The coarse block that the middle of these ranges of cube space lies in.
-    fn coarse<'a>(&self, ranges: impl Iterator<Item = &'a Range<u64>>) -> u64 {
+    /// What tells the coarse block that the middle of some ranges of cube space lies in.
+    fn coarse(&self) -> impl Fn(&mut dyn Iterator<Item = &Range<u64>>) -> u64 + use<> {
         let cube = &self.plan.view.cube;
         // Keys are fixed: the same in every process of one build.
-        let mut hasher = std::hash::DefaultHasher::new();
-        cube.name.hash(&mut hasher);
-        for (range, axis) in ranges.zip(&cube.grid.axes) {
-            let length = axis.len().div_ceil(BLOCKS).max(1);
-            ((range.start + range.end.saturating_sub(range.start) / 2) / length).hash(&mut hasher);
+        let mut named = std::hash::DefaultHasher::new();
+        cube.name.hash(&mut named);
+        let lengths: Vec<u64> = cube.grid.axes.iter().map(|axis| axis.len().div_ceil(BLOCKS).max(1)).collect();
+        move |ranges| {
+            let mut hasher = named.clone();
+            for (range, length) in ranges.zip(&lengths) {
+                ((range.start + range.end.saturating_sub(range.start) / 2) / length).hash(&mut hasher);
+            }
+            hasher.finish()
         }
-        hasher.finish()
     }
 }
 
 impl Splittable for CubeExec {
     fn units(&self) -> Vec<Unit> {
         let plan = &self.plan;
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (coarse, number) = (self.coarse(), |n: usize| u32::try_from(n).unwrap_or(u32::MAX));
         if let Some((blocks, reduction)) = plan.output_blocks() {
             let unit = |n: usize| {
                 let reach = blocks.block(&reduction.groups, &plan.tiles, n).reach(&plan.tiles);
                 let weight = reach.iter().fold(1u64, |cells, (_, along)| cells.saturating_mul(*along));
-                Unit { number: number(n), block: self.coarse(reach.iter().map(|(range, _)| range)), weight }
+                Unit { number: number(n), block: coarse(&mut reach.iter().map(|(range, _)| range)), weight }
             };
             return (0..blocks.len()).map(unit).collect();
         }
         let tiles = (0..plan.tiles.len()).map(|n| (n, plan.tiles.tile(n))).filter(|(_, tile)| plan.wants(tile));
         let unit = |(n, tile): (usize, crate::dense::tiles::TileRef<'_>)| {
             let weight = tile.segments.iter().fold(1u64, |cells, s| cells.saturating_mul(s.view.end - s.view.start));
-            Unit { number: number(n), block: self.coarse(tile.segments.iter().map(|s| &s.cube)), weight }
+            Unit { number: number(n), block: coarse(&mut tile.segments.iter().map(|s| &s.cube)), weight }
         };
         tiles.map(unit).collect()
     }

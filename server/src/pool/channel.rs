@@ -156,8 +156,9 @@ impl WorkerChannel for NodeChannel {
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         self.credentials.put(&mut headers);
         let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
+        let (messages, watched) = self.channels.progress.watch_end(query, &self.url, messages);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await.map_err(&named)?;
-        Ok(self.channels.progress.watch(query, &self.url, answer.map_err(named).boxed()))
+        Ok(watched(answer.map_err(named).boxed()))
     }
 
     async fn execute_task(

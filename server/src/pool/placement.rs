@@ -2,19 +2,26 @@
 //! function, so that every query puts the same part of a cube on the same node, where its chunks are warm; a node that joins or
 //! leaves moves its own share and little else.
 
-use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
 use graticule_query::Unit;
 
 /// How much more than its fair share a node may get, in hundredths: without a bound chance alone gives one node much more.
 const SPARE: u64 = 3;
 
-/// How much a node wants a block. Keys are fixed: the same in every process of one build.
-fn score(node: &str, block: u64) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    (node, block).hash(&mut hasher);
+/// How much a node wants a block, `named` being what hashes its name. Keys are fixed: the same in every process of one build.
+fn score(named: &DefaultHasher, block: u64) -> u64 {
+    let mut hasher = named.clone();
+    block.hash(&mut hasher);
     hasher.finish()
+}
+
+/// The units of one block: from where to where, and what they weigh together.
+struct Block {
+    number: u64,
+    weight: u64,
+    units: Range<usize>,
 }
 
 /// The numbers of the units that each of `nodes` is to do, rising. Blocks stay together; each goes to the node that wants it most
@@ -24,25 +31,38 @@ pub fn place(units: &[Unit], nodes: &[&str]) -> Vec<Vec<u32>> {
     if nodes.is_empty() {
         return shares;
     }
-    let mut blocks: BTreeMap<u64, (u64, Vec<u32>)> = BTreeMap::new();
-    for unit in units {
-        let (weight, numbers) = blocks.entry(unit.block).or_default();
-        *weight = weight.saturating_add(unit.weight.max(1));
-        numbers.push(unit.number);
+    // There may be millions: they are sorted, and nothing is allocated for each of them.
+    let mut units = units.to_vec();
+    units.sort_unstable_by_key(|unit| (unit.block, unit.number));
+    let mut queue: Vec<Block> = Vec::new();
+    for (at, unit) in units.iter().enumerate() {
+        let weight = unit.weight.max(1);
+        match queue.last_mut() {
+            Some(last) if last.number == unit.block => {
+                last.weight = last.weight.saturating_add(weight);
+                last.units.end = at + 1;
+            }
+            _ => queue.push(Block { number: unit.block, weight, units: at..at + 1 }),
+        }
     }
-    let mut queue: Vec<(u64, u64, Vec<u32>)> = blocks.into_iter().map(|(block, (weight, numbers))| (weight, block, numbers)).collect();
-    queue.sort_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
-    let total = queue.iter().fold(0u64, |sum, (weight, ..)| sum.saturating_add(*weight));
+    queue.sort_unstable_by(|a, b| (b.weight, a.number).cmp(&(a.weight, b.number)));
+    let total = queue.iter().fold(0u64, |sum, block| sum.saturating_add(block.weight));
     let fair = total.div_ceil(nodes.len() as u64);
     let most = fair.saturating_add(fair.saturating_mul(SPARE).div_ceil(100));
+    let named = |node: &&str| {
+        let mut hasher = DefaultHasher::new();
+        node.hash(&mut hasher);
+        hasher
+    };
+    let named: Vec<DefaultHasher> = nodes.iter().map(named).collect();
     let mut loads = vec![0u64; nodes.len()];
-    for (weight, block, numbers) in queue {
-        let fits = |node: usize| loads[node].saturating_add(weight) <= most;
-        let wanted = (0..nodes.len()).filter(|&node| fits(node)).max_by_key(|&node| (score(nodes[node], block), nodes[node]));
+    for block in queue {
+        let fits = |node: usize| loads[node].saturating_add(block.weight) <= most;
+        let wanted = (0..nodes.len()).filter(|&node| fits(node)).max_by_key(|&node| (score(&named[node], block.number), nodes[node]));
         // A block that fits nowhere goes where there is least.
         let node = wanted.or_else(|| (0..nodes.len()).min_by_key(|&node| (loads[node], nodes[node]))).unwrap_or(0);
-        loads[node] = loads[node].saturating_add(weight);
-        shares[node].extend(numbers);
+        loads[node] = loads[node].saturating_add(block.weight);
+        shares[node].extend(units[block.units].iter().map(|unit| unit.number));
     }
     shares.iter_mut().for_each(|share| share.sort_unstable());
     shares

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
-use futures::Stream;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use url::Url;
 use uuid::Uuid;
@@ -19,18 +19,25 @@ use uuid::Uuid;
 struct Entry {
     query: Uuid,
     node: Url,
-    /// Somebody waits for its next item since then.
-    waiting: Option<Instant>,
+    /// Somebody waits for its next item, or for its end, since then.
+    waiting: Mutex<Option<Instant>>,
 }
 
 /// The open streams of all queries. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Progress {
-    open: Arc<Mutex<HashMap<u64, Entry>>>,
+    open: Arc<Mutex<HashMap<u64, Arc<Entry>>>>,
     next: Arc<AtomicU64>,
 }
 
 impl Progress {
+    fn note(&self, query: Uuid, node: &Url) -> Noted {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let entry = Arc::new(Entry { query, node: node.clone(), waiting: Mutex::default() });
+        self.open.lock().insert(number, entry.clone());
+        Noted { open: self.open.clone(), number, entry }
+    }
+
     /// The same stream, watched until it ends.
     pub fn watch<T: Send + 'static>(
         &self,
@@ -38,16 +45,30 @@ impl Progress {
         node: &Url,
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open.lock().insert(number, Entry { query, node: node.clone(), waiting: None });
-        Box::pin(Watched { stream, noted: Some(Noted { open: self.open.clone(), number, waiting: false }) })
+        Box::pin(Watched { stream, waits: false, items: true, noted: Some(self.note(query, node)) })
+    }
+
+    /// What is asked and what is answered where an answer may be silent as long as more may be asked: it is owed from then on.
+    pub fn watch_end<Q: Send + 'static, T: Send + 'static>(
+        &self,
+        query: Uuid,
+        node: &Url,
+        asked: BoxStream<'static, Q>,
+    ) -> (BoxStream<'static, Q>, impl FnOnce(BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> + use<Q, T>) {
+        let noted = self.note(query, node);
+        let entry = noted.entry.clone();
+        let ended = stream::poll_fn(move |_| {
+            entry.waiting.lock().get_or_insert_with(Instant::now);
+            Poll::Ready(None)
+        });
+        (asked.chain(ended).boxed(), move |stream| Box::pin(Watched { stream, waits: false, items: false, noted: Some(noted) }))
     }
 
     /// The nodes from which a query has been waiting for something for this long.
     pub fn silent(&self, query: Uuid, patience: Duration, now: Instant) -> Vec<Url> {
-        let silent =
-            |entry: &&Entry| entry.query == query && entry.waiting.is_some_and(|since| now.saturating_duration_since(since) >= patience);
-        let mut nodes: Vec<Url> = self.open.lock().values().filter(silent).map(|entry| entry.node.clone()).collect();
+        let waits = |entry: &Entry| entry.waiting.lock().is_some_and(|since| now.saturating_duration_since(since) >= patience);
+        let open = self.open.lock();
+        let mut nodes: Vec<Url> = open.values().filter(|e| e.query == query && waits(e)).map(|entry| entry.node.clone()).collect();
         nodes.sort();
         nodes.dedup();
         nodes
@@ -61,20 +82,9 @@ impl Progress {
 
 /// The entry of a stream; gone when dropped.
 struct Noted {
-    open: Arc<Mutex<HashMap<u64, Entry>>>,
+    open: Arc<Mutex<HashMap<u64, Arc<Entry>>>>,
     number: u64,
-    waiting: bool,
-}
-
-impl Noted {
-    fn waits(&mut self, waits: bool) {
-        // Most polls change nothing: a stream is polled again when another one beside it is ready.
-        if std::mem::replace(&mut self.waiting, waits) != waits
-            && let Some(entry) = self.open.lock().get_mut(&self.number)
-        {
-            entry.waiting = waits.then(Instant::now);
-        }
-    }
+    entry: Arc<Entry>,
 }
 
 impl Drop for Noted {
@@ -85,6 +95,9 @@ impl Drop for Noted {
 
 struct Watched<T> {
     stream: BoxStream<'static, Result<T>>,
+    /// Each item is waited for, not only the end.
+    items: bool,
+    waits: bool,
     noted: Option<Noted>,
 }
 
@@ -96,8 +109,12 @@ impl<T> Stream for Watched<T> {
         if matches!(next, Poll::Ready(None | Some(Err(_)))) {
             self.noted = None;
         }
-        if let Some(noted) = &mut self.noted {
-            noted.waits(next.is_pending());
+        // Most polls change nothing: a stream is polled again when another one beside it is ready.
+        if self.items && self.waits != next.is_pending() {
+            self.waits = next.is_pending();
+            if let Some(noted) = &self.noted {
+                *noted.entry.waiting.lock() = self.waits.then(Instant::now);
+            }
         }
         next
     }
@@ -105,7 +122,7 @@ impl<T> Stream for Watched<T> {
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, StreamExt, stream};
+    use futures::FutureExt;
 
     use super::*;
 
@@ -129,5 +146,21 @@ mod tests {
         drop(sender);
         assert!(waited.next().now_or_never().unwrap().is_none());
         assert_eq!(progress.open(), 1);
+    }
+
+    #[test]
+    fn an_end_is_owed_once_nothing_more_is_asked() {
+        let (progress, query, later) = (Progress::default(), Uuid::new_v4(), Instant::now() + Duration::from_secs(100));
+        let node = Url::parse("http://a:1/").unwrap();
+        let (asking, asked) = futures::channel::mpsc::unbounded::<u8>();
+        let (mut asked, answered) = progress.watch_end::<u8, u8>(query, &node, asked.boxed());
+        let mut answered = answered(stream::pending().boxed());
+        assert!(asked.next().now_or_never().is_none() && answered.next().now_or_never().is_none());
+        assert_eq!(progress.silent(query, Duration::from_secs(9), later), []);
+        drop(asking);
+        assert!(asked.next().now_or_never().unwrap().is_none() && answered.next().now_or_never().is_none());
+        assert_eq!(progress.silent(query, Duration::from_secs(9), later), [node]);
+        drop(answered);
+        assert_eq!(progress.open(), 0);
     }
 }

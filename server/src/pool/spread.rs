@@ -76,9 +76,14 @@ impl WorkerResolver for Pinned {
 pub async fn spread(shared: &Arc<SharedPlan>, nodes: &[Url], query: Uuid, channels: &Channels, measured: bool) -> Result<Spread> {
     // Names that mean two things are found out here and not on a node.
     shared.functions()?;
-    let count = nodes.len();
-    let routes = nodes.to_vec();
-    let names: Vec<String> = nodes.iter().map(Url::to_string).collect();
+    let mut routes = nodes.to_vec();
+    let mut names: Vec<String> = nodes.iter().map(Url::to_string).collect();
+    if let [only] = nodes {
+        // datafusion-distributed leaves a stage of one task in this process, so a node alone gets two parts.
+        routes.push(only.clone());
+        names.push(format!("{only} once more"));
+    }
+    let count = routes.len();
     let mut headers = HeaderMap::new();
     if let Ok(value) = HeaderValue::from_str(&query.to_string()) {
         headers.insert(QUERY_HEADER, value);

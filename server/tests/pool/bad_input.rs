@@ -256,7 +256,7 @@ async fn a_server_that_comes_back_with_other_cubes_finds_its_nodes_and_no_old_va
     let url = server.url();
     // With a cache that has room for all: what it holds is of the first server's cubes.
     let mut node = Process::start(&["node", "--join", &url, "--threads", "1", "--cache", "64MiB"]);
-    let cells = 40 * 64 * 64;
+    let cells = 160 * 256 * 256;
     for (round, file) in files.iter().enumerate() {
         if round > 0 {
             server.child.kill().unwrap();

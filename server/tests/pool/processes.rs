@@ -83,7 +83,7 @@ pub fn sparse(folder: &Path) -> PathBuf {
 
 /// A netCDF classic file of one float variable that has one value everywhere.
 pub fn constant(path: PathBuf, value: f32) -> PathBuf {
-    classic(path, [40, 64, 64], Some(value))
+    classic(path, [160, 256, 256], Some(value))
 }
 
 fn classic(path: PathBuf, shape: [u32; 3], value: Option<f32>) -> PathBuf {

@@ -90,7 +90,7 @@ async fn long_a_plan_over_a_million_chunks_is_cut_and_sent_soon() {
         step("written down");
         let took = begun.elapsed();
         eprintln!("{text}: {took:?} in all; {sizes:?} bytes");
-        assert!(sizes.iter().all(|&size| size > 100), "{sizes:?}");
+        assert!(sizes.iter().all(|&size| size > 50), "{sizes:?}");
         // Dev builds do not optimise this crate.
         let most = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 2 });
         assert!(took < most, "{took:?}");
