@@ -81,6 +81,17 @@ def clean(error: graticule.Error, addresses: list[str]) -> bool:
     return "asking again is safe" in error.message and any(address in error.message for address in addresses)
 
 
+def settled(db: graticule.Client, form: str, text: str, want, addresses: list[str]) -> None:
+    """Asking again is safe indeed: the right answer comes, though a node that was struck may still be met by some queries."""
+    for _ in range(4):
+        try:
+            assert same(answer(db, form, text), want), text
+            return
+        except graticule.Error as error:
+            assert clean(error, addresses), error.message
+    pytest.fail(f"no answer in four tries: {text}")
+
+
 def strike(pool: Pool, fault: str) -> None:
     node = pool.nodes[1]
     match fault:
@@ -117,7 +128,7 @@ def survives(pool: Pool, fault: str, query: str, times: int = 1) -> None:
                     assert clean(error, [node.address for node in pool.nodes]), error.message
                 print(f"{query}, {fault}: {time.monotonic() - begun:.2f} s")
             # The others go on, and what was lost is made up for.
-            assert same(other.arrays(text), want)
+            settled(other, "array", text, want, [node.address for node in pool.nodes])
             if again + 1 < times:
                 pool.nodes.pop(1).close()
                 pool.join()
@@ -166,7 +177,7 @@ def test_a_cable_is_pulled(program, folder, tmp_path, query):
                 assert same(running.result(PATIENCE), want)
             except graticule.Error as error:
                 assert clean(error, [cable.THERE]), error.message
-            assert same(other.arrays(QUERIES[query]), want)
+            settled(other, "array", QUERIES[query], want, [cable.THERE])
         pool.settles(files)
     finally:
         if far is not None:
@@ -270,7 +281,7 @@ def mixed(pool: Pool, queries: int, clients: int, pause: float) -> None:
     for node in pool.nodes:
         node.proxy.rate = None
     for question, expected in zip(MIXED, want):
-        assert same(answer(pool.db, *question), expected), question
+        settled(pool.db, *question, expected, gremlin.known)
     pool.settles(files + 4)
 
 
