@@ -169,6 +169,8 @@ class Pool:
         always = ["--pool-from", "1KiB", "--http", f"{LOOPBACK}:{self.http}", *arguments]
         self.db = graticule.serve(roots=[folder], memory="512MiB", cache="32MiB", threads=1, arguments=always, listen=listen)
         self.nodes: list[Node] = []
+        # The addresses of all nodes that ever joined: some query may still meet one that is gone.
+        self.known: list[str] = []
         self.db.execute(cube)
         self.count = count
 
@@ -178,6 +180,7 @@ class Pool:
 
     def join(self) -> Node:
         self.nodes.append(Node(self.program, self.db.url, self.more))
+        self.known.append(self.nodes[-1].address)
         return self.nodes[-1]
 
     def states(self) -> dict[str, str]:

@@ -125,10 +125,10 @@ def survives(pool: Pool, fault: str, query: str, times: int = 1) -> None:
                 try:
                     assert same(running.result(PATIENCE), want), f"{query} is wrong after {fault}"
                 except graticule.Error as error:
-                    assert clean(error, [node.address for node in pool.nodes]), error.message
+                    assert clean(error, pool.known), error.message
                 print(f"{query}, {fault}: {time.monotonic() - begun:.2f} s")
             # The others go on, and what was lost is made up for.
-            settled(other, "array", text, want, [node.address for node in pool.nodes])
+            settled(other, "array", text, want, pool.known)
             if again + 1 < times:
                 pool.nodes.pop(1).close()
                 pool.join()
@@ -194,7 +194,7 @@ class Gremlin(threading.Thread):
     def __init__(self, pool: Pool, pause: float) -> None:
         super().__init__(daemon=True)
         self.pool, self.pause, self.ended = pool, pause, threading.Event()
-        self.known = [node.address for node in pool.nodes]
+        self.known = pool.known
         self.done: list[str] = []
         self.failed: BaseException | None = None
 
@@ -209,7 +209,7 @@ class Gremlin(threading.Thread):
     def act(self, chance: random.Random) -> None:
         nodes = self.pool.nodes
         if len(nodes) < self.pool.count:
-            self.known.append(self.pool.join().address)
+            self.pool.join()
             self.done.append("join")
             return
         node = nodes.pop(chance.randrange(len(nodes)))
@@ -274,14 +274,14 @@ def mixed(pool: Pool, queries: int, clients: int, pause: float) -> None:
     assert sum(done.result() for done in running) == queries
     assert not wrong
     for error in errors:
-        assert clean(error, gremlin.known), f"{type(error).__name__}: {error.message}"
+        assert clean(error, pool.known), f"{type(error).__name__}: {error.message}"
     assert pool.db.process.poll() is None
     # The limits of memory and cache, what decoding needs beside them, and the program itself.
     assert peak < 1536
     for node in pool.nodes:
         node.proxy.rate = None
     for question, expected in zip(MIXED, want):
-        settled(pool.db, *question, expected, gremlin.known)
+        settled(pool.db, *question, expected, pool.known)
     pool.settles(files + 4)
 
 
