@@ -194,7 +194,6 @@ class Gremlin(threading.Thread):
     def __init__(self, pool: Pool, pause: float) -> None:
         super().__init__(daemon=True)
         self.pool, self.pause, self.ended = pool, pause, threading.Event()
-        self.known = pool.known
         self.done: list[str] = []
         self.failed: BaseException | None = None
 
