@@ -13,7 +13,7 @@ use graticule_query::{Engine, Form, Parameters};
 use graticule_server::config::{IN_MEMORY, Settings};
 use graticule_server::database::Database;
 use graticule_server::pool::channel::Channels;
-use graticule_server::pool::secret::PoolSecret;
+use graticule_server::pool::credentials::Credentials;
 use graticule_server::pool::spread::{Spread, spread};
 use graticule_storage::catalog::NoProgress;
 use graticule_storage::object::Objects;
@@ -84,7 +84,7 @@ async fn long_a_plan_over_a_million_chunks_is_cut_and_sent_soon() {
         let recipe = prepared.recipe(4).unwrap();
         let shared = Arc::new(engine.shared(&recipe).await.unwrap());
         step("planned again");
-        let spread = spread(&shared, &nodes, Uuid::new_v4(), &Channels::new(PoolSecret::default())).await.unwrap();
+        let spread = spread(&shared, &nodes, Uuid::new_v4(), &Channels::new(Credentials::read(&settings).unwrap())).await.unwrap();
         step("cut");
         let sizes = sent(&spread, nodes.len());
         step("written down");
