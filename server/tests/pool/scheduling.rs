@@ -84,7 +84,7 @@ async fn long_a_plan_over_a_million_chunks_is_cut_and_sent_soon() {
         let recipe = prepared.recipe(4).unwrap();
         let shared = Arc::new(engine.shared(&recipe).await.unwrap());
         step("planned again");
-        let spread = spread(&shared, &nodes, Uuid::new_v4(), &Channels::new(Credentials::read(&settings).unwrap())).await.unwrap();
+        let spread = spread(&shared, &nodes, Uuid::new_v4(), &Channels::new(Credentials::read(&settings).unwrap()), false).await.unwrap();
         step("cut");
         let sizes = sent(&spread, nodes.len());
         step("written down");
