@@ -321,6 +321,11 @@ impl Prepared {
         self.parameters.clone()
     }
 
+    /// The text of a query, also of one to be explained, as typed; `None` for other statements.
+    pub fn text(&self) -> Option<&str> {
+        self.as_query().map(|(_, text, _)| text.text())
+    }
+
     /// What is asked of a query that is to be explained: whether to run it. `None` for other statements.
     pub fn explains(&self) -> Option<bool> {
         match &self.work {

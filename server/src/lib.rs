@@ -19,4 +19,5 @@ pub mod metrics;
 pub mod node;
 pub mod pool;
 pub mod sockets;
+pub mod traces;
 pub mod units;

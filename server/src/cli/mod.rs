@@ -14,11 +14,11 @@ mod sql;
 mod table;
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+
+use crate::traces;
 
 /// Graticule: SQL and array queries over NetCDF and GeoTIFF files, in place.
 #[derive(Debug, Parser)]
@@ -82,8 +82,6 @@ impl fmt::Display for Failure {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let arguments = CommandLine::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("graticule-door").enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -92,6 +90,7 @@ pub fn run() -> ExitCode {
         }
     };
     let ended = runtime.block_on(async {
+        let _traces = traces::start()?;
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Node(arguments) => node::run(arguments).await,

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tonic::{Code, Status};
+use tracing::Span;
 
 pub use exposition::Observed;
 use histogram::Histogram;
+
+use crate::traces;
 
 /// Something that only grows.
 #[derive(Debug, Default)]
@@ -141,7 +144,7 @@ impl Metrics {
 
     /// Measures a query from now on.
     pub fn begin(self: &Arc<Self>) -> Measured {
-        Measured { metrics: self.clone(), begun: Instant::now(), outcome: None }
+        Measured { metrics: self.clone(), begun: Instant::now(), outcome: None, span: traces::query() }
     }
 
     /// Adds gauges that others know, such as nodes by their state: one for each value of `label`. `name` is written as it is;
@@ -168,9 +171,15 @@ pub struct Measured {
     metrics: Arc<Metrics>,
     begun: Instant,
     outcome: Option<Outcome>,
+    span: Span,
 }
 
 impl Measured {
+    /// The query in traces: work for it is done inside.
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
     /// It has ended.
     pub fn end<T>(mut self, ended: &Result<T, Status>) {
         self.outcome = Some(ended.as_ref().err().map_or(Outcome::Ok, Outcome::of));
@@ -179,7 +188,9 @@ impl Measured {
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        self.metrics.observe(self.outcome.unwrap_or(Outcome::Cancelled), self.begun.elapsed());
+        let outcome = self.outcome.unwrap_or(Outcome::Cancelled);
+        traces::ended(&self.span, outcome.name(), outcome != Outcome::Ok);
+        self.metrics.observe(outcome, self.begun.elapsed());
     }
 }
 

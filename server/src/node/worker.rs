@@ -15,6 +15,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use datafusion_distributed::{DistributedConfig, DistributedExt, Worker, WorkerQueryContext, WorkerSessionBuilder};
 use futures::TryStreamExt;
+use tonic::codegen::http::HeaderMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -27,6 +28,7 @@ use crate::pool::codec::PlanCodec;
 use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
 use crate::pool::protocol;
+use crate::traces;
 
 /// Makes the state of a part of a plan.
 pub struct Sessions {
@@ -67,7 +69,11 @@ impl WorkerSessionBuilder for Sessions {
         *config.options_mut() = shared.state.config_options().as_ref().clone();
         config.options_mut().extensions.insert(distributed);
         let (node, running) = (self.url.clone(), self.running.clone());
-        let wrap = move |leaf| Arc::new(NodeLeaf { leaf, node: node.clone(), running: running.clone() }) as Arc<dyn ExecutionPlan>;
+        let headers = Arc::new(context.headers);
+        let wrap = move |leaf| {
+            let leaf = NodeLeaf { leaf, node: node.clone(), running: running.clone(), headers: headers.clone() };
+            Arc::new(leaf) as Arc<dyn ExecutionPlan>
+        };
         let codec = PlanCodec { shared: shared.clone(), decoded: Some(Arc::new(wrap)) };
         let mut state = builder
             .with_distributed_user_codec(codec)
@@ -102,6 +108,8 @@ struct NodeLeaf {
     leaf: Arc<dyn ExecutionPlan>,
     node: String,
     running: Arc<AtomicU64>,
+    /// Of the call that brought it: they tell which trace it is of.
+    headers: Arc<HeaderMap>,
 }
 
 impl DisplayAs for NodeLeaf {
@@ -133,10 +141,11 @@ impl ExecutionPlan for NodeLeaf {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (node, task) = (self.node.clone(), Task::new(&self.running));
+        let span = traces::leaf(&self.headers, &self.node, self.leaf.name(), partition);
         let stream = self.leaf.execute(partition, context).map_err(|e| Failure::met(e, &node))?;
         let schema = stream.schema();
         let told = stream.map_err(move |e| {
-            let _ = &task;
+            let _ = (&task, &span);
             Failure::met(e, &node)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, told)))

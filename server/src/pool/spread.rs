@@ -41,6 +41,7 @@ use super::channel::Channels;
 use super::codec::PlanCodec;
 use super::placement::place;
 use super::protocol::QUERY_HEADER;
+use crate::traces;
 
 /// A plan that runs on nodes, and the session's state that it runs in.
 pub struct Spread {
@@ -88,6 +89,7 @@ pub async fn spread(shared: &Arc<SharedPlan>, nodes: &[Url], query: Uuid, channe
     if let Ok(value) = HeaderValue::from_str(&query.to_string()) {
         headers.insert(QUERY_HEADER, value);
     }
+    traces::tell(&mut headers);
     let state = SessionStateBuilder::new_from_existing(shared.state.clone())
         .with_query_planner(Arc::new(Planned(shared.plan.clone())))
         .with_distributed_planner()
