@@ -68,9 +68,10 @@ pub fn query() -> Span {
     )
 }
 
-/// What a query asks.
-pub fn asks(span: &Span, text: &str) {
-    if !span.is_disabled() {
+/// What the query that runs asks.
+pub fn asks(text: Option<&str>) {
+    let span = Span::current();
+    if let Some(text) = text.filter(|_| !span.is_disabled()) {
         let shortened: String = text.chars().take(LONGEST_TEXT).collect();
         span.record("db.query.text", shortened);
     }

@@ -61,8 +61,10 @@ async fn a_query_and_what_nodes_do_for_it_are_one_trace() {
     let serving = Server::builder().add_service(TraceServiceServer::new(collector.clone()));
     tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
     let weather = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/cubes/weather_*.nc");
-    let server =
-        start(&address, &["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--threads", "1", "--root", "/", "--pool-from", "1B"]);
+    let server = start(
+        &address,
+        &["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--threads", "1", "--root", "/", "--pool-from", "1B"],
+    );
     let _nodes: Vec<Process> = (0..2).map(|_| start(&address, &["node", "--join", &server.1, "--threads", "1"])).collect();
     let mut db = Client::connect(&server.1).await.unwrap();
     db.execute(&format!("CREATE CUBE weather FROM '{}'", weather.display())).await.unwrap();

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Status;
+use tracing::Instrument;
 
 use super::sizing::travelling;
 use super::status;
@@ -21,6 +22,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::pool::bulk::Bulk;
+use crate::traces;
 
 /// Where queries run.
 #[derive(Clone)]
@@ -47,11 +49,14 @@ impl Part {
     async fn run(self, pool: &Arc<Pool>) -> Result<SendableRecordBatchStream, Status> {
         let running = match self {
             Part::Share(bulk, number) => bulk.run(number),
-            Part::Statement(statement) => match pool.run(&statement).await {
-                Ok(Some(on_nodes)) => Ok(on_nodes),
-                Ok(None) => statement.run(Arc::new(NoProgress)).await,
-                Err(error) => Err(error),
-            },
+            Part::Statement(statement) => {
+                traces::asks(statement.text());
+                match pool.run(&statement).await {
+                    Ok(Some(on_nodes)) => Ok(on_nodes),
+                    Ok(None) => statement.run(Arc::new(NoProgress)).await,
+                    Err(error) => Err(error),
+                }
+            }
         };
         running.map_err(|e| status::from_query(&e))
     }
@@ -75,7 +80,7 @@ impl Runner {
                 Ok(())
             };
             // What was held is let go before the client is told, since telling waits for the client.
-            let ended = guarded(flow, Some(deadline), cancelled, &limits).await;
+            let ended = guarded(flow.instrument(measured.span()), Some(deadline), cancelled, &limits).await;
             measured.end(&ended);
             outlet.end(ended).await;
         })
@@ -107,7 +112,7 @@ impl Runner {
                 drop(permit);
                 Ok(gathered)
             };
-            let ended = guarded(flow, deadline, cancelled, &limits).await;
+            let ended = guarded(flow.instrument(measured.span()), deadline, cancelled, &limits).await;
             measured.end(&ended);
             ended
         };
