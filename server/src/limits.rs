@@ -17,6 +17,7 @@ const WAITING_PER_RUNNING: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Limits {
     inner: Arc<Inner>,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -26,7 +27,6 @@ struct Inner {
     waiting: AtomicUsize,
     closed: AtomicBool,
     ended: watch::Sender<bool>,
-    timeout: Duration,
 }
 
 /// The right to run one query; it ends when dropped.
@@ -55,16 +55,26 @@ impl Limits {
                 waiting: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
                 ended: watch::Sender::new(false),
-                timeout,
             }),
+            timeout,
         }
+    }
+
+    /// The same places for queries of another timeout.
+    pub fn timed(&self, timeout: Duration) -> Limits {
+        Limits { inner: self.inner.clone(), timeout }
+    }
+
+    /// How long a query may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// When a query that is asked for now must have ended.
     pub fn deadline(&self) -> Instant {
         let now = Instant::now();
         // A timeout beyond what the clock can count is no timeout: a century does for it.
-        now.checked_add(self.inner.timeout).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86400))
+        now.checked_add(self.timeout).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86400))
     }
 
     /// Waits for a place. Errors: UNAVAILABLE when the server is stopping, RESOURCE_EXHAUSTED when the line is full.
@@ -130,7 +140,7 @@ impl Limits {
 
     /// What a query that took too long is told.
     pub fn too_long(&self) -> Status {
-        Status::deadline_exceeded(format!("the query took longer than {} (--query-timeout) and was ended", Span(self.inner.timeout)))
+        Status::deadline_exceeded(format!("the query took longer than {} (--query-timeout) and was ended", Span(self.timeout)))
     }
 }
 

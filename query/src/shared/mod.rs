@@ -4,6 +4,7 @@
 
 mod codec;
 mod split;
+mod units;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,39 +1,26 @@
-//! Answers on their way out: a query runs on the query threads, at most a few batches ahead of its client, and ends with
-//! the answer, with the client, with its deadline, or when it is cancelled, whichever comes first.
+//! The answers of a server: planned statements, and shares of bulk answers, run on the query threads when they are fetched.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_flight::FlightData;
-use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
 use datafusion::execution::SendableRecordBatchStream;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use graticule_query::Prepared;
 use graticule_storage::catalog::NoProgress;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 
-use super::sizing::{Sizing, travelling};
+use super::sizing::travelling;
 use super::status;
+use super::travel::{Answer, Travelling, guarded};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-
-/// Encoded batches that wait for the client while the next is computed.
-const AHEAD: usize = 2;
-
-/// Rows that are ready are sent after this time, also when they are few.
-const PATIENCE: Duration = Duration::from_millis(100);
+use crate::pool::bulk::Bulk;
 
 /// Where queries run.
 #[derive(Clone)]
@@ -48,60 +35,50 @@ pub struct Runner {
     pub pool: Arc<Pool>,
 }
 
-/// The flow of one answer. Dropping it cancels the query.
-pub struct Answer {
-    messages: mpsc::Receiver<Result<FlightData, Status>>,
-    work: JoinHandle<()>,
+/// Something that an answer is made of.
+pub enum Part {
+    /// All of a statement's answer.
+    Statement(Prepared),
+    /// One share of a bulk answer, in this process.
+    Share(Arc<Bulk>, u32),
 }
 
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.work.abort();
-    }
-}
-
-impl Stream for Answer {
-    type Item = Result<FlightData, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.messages.poll_recv(cx)
+impl Part {
+    async fn run(self, pool: &Arc<Pool>) -> Result<SendableRecordBatchStream, Status> {
+        let running = match self {
+            Part::Share(bulk, number) => bulk.run(number),
+            Part::Statement(statement) => match pool.run(&statement).await {
+                Ok(Some(on_nodes)) => Ok(on_nodes),
+                Ok(None) => statement.run(Arc::new(NoProgress)).await,
+                Err(error) => Err(error),
+            },
+        };
+        running.map_err(|e| status::from_query(&e))
     }
 }
 
 impl Runner {
-    /// Runs planned statements one after the other and streams their rows as one answer under the schema of the first.
+    /// Runs parts one after the other and streams their rows as one answer under the schema of the first.
     /// `cancelled` turns true when somebody cancels it.
-    pub fn stream(&self, statements: Vec<Prepared>, schema: SchemaRef, cancelled: watch::Receiver<bool>) -> Answer {
-        let (sender, messages) = mpsc::channel(AHEAD);
+    pub fn stream(&self, parts: Vec<Part>, schema: SchemaRef, cancelled: watch::Receiver<bool>) -> Answer {
         let (limits, deadline, pool) = (self.limits.clone(), self.limits.deadline(), self.pool.clone());
         let (metrics, measured) = (self.metrics.clone(), self.metrics.begin());
-        let work = self.workers.spawn(async move {
+        Answer::begin(&self.workers, |outlet| async move {
             let flow = async {
                 let permit = limits.admit().await?;
-                let rows = Rows::new(statements, schema.clone(), pool);
+                let rows = Rows::new(parts, schema.clone(), pool);
                 let counted = metrics.clone();
                 let batches = stream::try_unfold(rows, |mut rows| async { Ok(rows.next().await?.map(|batch| (batch, rows))) })
-                    .inspect_ok(move |batch: &RecordBatch| counted.rows_sent.add(batch.num_rows() as u64))
-                    .map_err(|status: Status| FlightError::Tonic(Box::new(status)));
-                let mut encoded = FlightDataEncoderBuilder::new().with_schema(schema).with_max_flight_data_size(usize::MAX).build(batches);
-                while let Some(message) = encoded.next().await {
-                    let message = message.map_err(status::from_flight)?;
-                    metrics.bytes_sent.add((message.data_header.len() + message.data_body.len()) as u64);
-                    if sender.send(Ok(message)).await.is_err() {
-                        return Err(Status::cancelled("the client has left"));
-                    }
-                }
+                    .inspect_ok(move |batch: &RecordBatch| counted.rows_sent.add(batch.num_rows() as u64));
+                outlet.send(batches, schema, |bytes| metrics.bytes_sent.add(bytes)).await?;
                 drop(permit);
                 Ok(())
             };
             // What was held is let go before the client is told, since telling waits for the client.
             let ended = guarded(flow, Some(deadline), cancelled, &limits).await;
             measured.end(&ended);
-            if let Err(status) = ended {
-                let _ = sender.send(Err(status)).await;
-            }
-        });
-        Answer { messages, work }
+            outlet.end(ended).await;
+        })
     }
 
     /// Runs a planned statement to its end and returns its rows: for statements with an effect, whose answers are small.
@@ -117,7 +94,7 @@ impl Runner {
                 let permit = limits.admit().await?;
                 let schema = travelling(&statement.schema());
                 let (mut gathered, mut bytes) = (vec![], 0usize);
-                let mut rows = Rows::new(vec![statement], schema, pool);
+                let mut rows = Rows::new(vec![Part::Statement(statement)], schema, pool);
                 while let Some(batch) = rows.next().await? {
                     bytes = bytes.saturating_add(batch.get_array_memory_size());
                     if bytes > most_bytes {
@@ -154,77 +131,29 @@ impl Runner {
     }
 }
 
-/// Polls `work` until it ends, its deadline passes, or it is cancelled; a panic in it is an internal error.
-async fn guarded<T>(
-    work: impl Future<Output = Result<T, Status>>,
-    deadline: Option<Instant>,
-    mut cancelled: watch::Receiver<bool>,
-    limits: &Limits,
-) -> Result<T, Status> {
-    let cancel = async {
-        // The other end is dropped when the query is no longer listed; then nobody can cancel it any more.
-        if cancelled.wait_for(|&yes| yes).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let work = AssertUnwindSafe(work).catch_unwind();
-    let too_late = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        ended = work => ended.unwrap_or_else(|panic| Err(status::panicked(panic.as_ref()))),
-        () = too_late => Err(limits.too_long()),
-        stopped = limits.ended() => Err(stopped),
-        () = cancel => Err(Status::cancelled("the query was cancelled")),
-    }
-}
-
-/// The rows of statements run one after the other, in batches sized for travel.
+/// The rows of parts run one after the other, in batches sized for travel.
 struct Rows {
-    statements: VecDeque<Prepared>,
+    parts: VecDeque<Part>,
     running: Option<SendableRecordBatchStream>,
-    sizing: Sizing,
-    ready: VecDeque<RecordBatch>,
+    travelling: Travelling,
     pool: Arc<Pool>,
 }
 
 impl Rows {
-    fn new(statements: Vec<Prepared>, schema: SchemaRef, pool: Arc<Pool>) -> Rows {
-        Rows { statements: statements.into(), running: None, sizing: Sizing::new(schema), ready: VecDeque::new(), pool }
+    fn new(parts: Vec<Part>, schema: SchemaRef, pool: Arc<Pool>) -> Rows {
+        Rows { parts: parts.into(), running: None, travelling: Travelling::new(schema), pool }
     }
 
     /// The next batch; `None` at the end.
     async fn next(&mut self) -> Result<Option<RecordBatch>, Status> {
         loop {
-            if let Some(batch) = self.ready.pop_front() {
-                return Ok(Some(batch));
-            }
             let Some(running) = &mut self.running else {
-                let Some(statement) = self.statements.pop_front() else {
-                    return self.sizing.flush().map_err(status::internal);
-                };
-                let on_nodes = self.pool.run(&statement).await.map_err(|e| status::from_query(&e))?;
-                self.running = Some(match on_nodes {
-                    Some(running) => running,
-                    None => statement.run(Arc::new(NoProgress)).await.map_err(|e| status::from_query(&e))?,
-                });
+                let Some(part) = self.parts.pop_front() else { return self.travelling.rest() };
+                self.running = Some(part.run(&self.pool).await?);
                 continue;
             };
-            let next = match timeout(PATIENCE, running.next()).await {
-                Ok(next) => next,
-                Err(_) => match self.sizing.flush().map_err(status::internal)? {
-                    Some(batch) => return Ok(Some(batch)),
-                    None => running.next().await,
-                },
-            };
-            match next {
-                Some(batch) => {
-                    let batch = batch.map_err(|e| status::from_datafusion(&e))?;
-                    self.ready.extend(self.sizing.push(&batch).map_err(status::internal)?);
-                }
+            match self.travelling.next(running).await? {
+                Some(batch) => return Ok(Some(batch)),
                 None => self.running = None,
             }
         }

@@ -4,7 +4,8 @@
 //!   without losing an answer.
 //! * `door`: panics and `GetSchema`; `service`: each message to what it means.
 //! * `statement`: planning, parameters, tickets; `pending`: what tickets stand for.
-//! * `answer`: queries on their threads, back-pressure, deadlines; `sizing`: batches of a size that travels well.
+//! * `answer`: queries on their threads; `travel`: back-pressure and deadlines of what is sent, also by nodes; `sizing`: batches of a
+//!   size that travels well.
 //! * `metadata`: catalogs, tables, types, abilities; `status`: errors on the wire.
 
 mod answer;
@@ -15,9 +16,10 @@ mod metadata;
 mod pending;
 pub mod server;
 mod service;
-mod sizing;
+pub(crate) mod sizing;
 mod statement;
 pub mod status;
+pub(crate) mod travel;
 
 pub use incoming::Incoming;
 pub use metadata::KEYWORDS;

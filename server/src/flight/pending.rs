@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::pool::bulk::Bulk;
+
 /// Tickets that are kept; the oldest is forgotten for a new one.
 const MOST_TICKETS: usize = 4096;
 /// How long a ticket is good.
@@ -25,6 +27,8 @@ const STATEMENT_LIFETIME: Duration = Duration::from_secs(86400);
 pub enum Work {
     /// Statements to run when the ticket is fetched, one answer after the other.
     Planned(Vec<Prepared>),
+    /// An answer that clients fetch in shares, from nodes or from here.
+    Bulk(Arc<Bulk>),
     /// The answer of a statement with an effect, which has run.
     Held(Arc<Vec<RecordBatch>>),
 }
@@ -48,9 +52,22 @@ impl Pending {
 
 /// Entries by ticket or handle; each is good for some time after its last use.
 pub struct Table<T> {
-    entries: Mutex<HashMap<Uuid, (Instant, T)>>,
+    entries: Mutex<HashMap<Uuid, Kept<T>>>,
     most: usize,
     lifetime: Duration,
+}
+
+/// An entry and its time.
+struct Kept<T> {
+    used: Instant,
+    lifetime: Duration,
+    entry: T,
+}
+
+impl<T> Kept<T> {
+    fn is_good(&self, now: Instant) -> bool {
+        now.duration_since(self.used) < self.lifetime
+    }
 }
 
 impl<T: Clone> Table<T> {
@@ -70,16 +87,22 @@ impl<T: Clone> Table<T> {
 
     /// Keeps an entry under a new random name.
     pub fn insert(&self, entry: T) -> Uuid {
-        let (name, now) = (Uuid::new_v4(), Instant::now());
+        let name = Uuid::new_v4();
+        self.insert_as(name, self.lifetime, entry);
+        name
+    }
+
+    /// Keeps an entry under a name that nobody can guess, for this time after its last use.
+    fn insert_as(&self, name: Uuid, lifetime: Duration, entry: T) {
+        let now = Instant::now();
         let mut entries = self.entries.lock();
-        entries.retain(|_, (used, _)| now.duration_since(*used) < self.lifetime);
+        entries.retain(|_, kept| kept.is_good(now));
         if entries.len() >= self.most
-            && let Some(oldest) = entries.iter().min_by_key(|(_, (used, _))| *used).map(|(name, _)| *name)
+            && let Some(oldest) = entries.iter().min_by_key(|(_, kept)| kept.used).map(|(name, _)| *name)
         {
             entries.remove(&oldest);
         }
-        entries.insert(name, (now, entry));
-        name
+        entries.insert(name, Kept { used: now, lifetime, entry });
     }
 
     /// The entry of this name; its time begins again.
@@ -87,19 +110,19 @@ impl<T: Clone> Table<T> {
         let name = Uuid::from_slice(name).ok()?;
         let now = Instant::now();
         let mut entries = self.entries.lock();
-        let (used, entry) = entries.get_mut(&name)?;
-        if now.duration_since(*used) >= self.lifetime {
+        let kept = entries.get_mut(&name)?;
+        if !kept.is_good(now) {
             entries.remove(&name);
             return None;
         }
-        *used = now;
-        Some(entry.clone())
+        kept.used = now;
+        Some(kept.entry.clone())
     }
 
     /// Forgets the entry of this name and returns it.
     pub fn remove(&self, name: &[u8]) -> Option<T> {
         let name = Uuid::from_slice(name).ok()?;
-        self.entries.lock().remove(&name).map(|(_, entry)| entry)
+        self.entries.lock().remove(&name).map(|kept| kept.entry)
     }
 }
 
@@ -107,6 +130,13 @@ impl Table<Pending> {
     /// Keeps a query and returns its ticket.
     pub fn keep(&self, work: Work, schema: SchemaRef) -> Uuid {
         self.insert(Pending { work, schema, cancel: watch::Sender::new(false) })
+    }
+
+    /// Keeps a bulk answer, whose tickets begin with its number, for as long as a node may fail that has begun with a share in
+    /// time, and has `timeout` for it.
+    pub fn keep_bulk(&self, bulk: Arc<Bulk>, schema: SchemaRef, timeout: Duration) {
+        let pending = Pending { schema, cancel: watch::Sender::new(false), work: Work::Bulk(bulk.clone()) };
+        self.insert_as(bulk.query, LIFETIME.saturating_add(timeout), pending);
     }
 
     /// The query of a ticket. A ticket may be fetched again until its time is over.

@@ -16,7 +16,7 @@ use arrow_flight::sql::{
     ActionCreatePreparedStatementResult, Any, Command, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
     CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
     CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate,
-    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+    DoPutPreparedStatementResult, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo,
@@ -27,12 +27,14 @@ use graticule_query::{Form, Parameters};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answer::Part;
 use super::door::role_of;
 use super::metadata;
 use super::pending::{Pending, Table, Work};
 use super::sizing::travelling;
-use super::statement::{Planner, Statement, form_of};
+use super::statement::{Caller, Planner, Statement, form_of};
 use super::status;
+use crate::pool::bulk::ShareTicket;
 use crate::pool::{Pool, service as pool};
 
 /// The stream of a `DoGet` answer.
@@ -110,7 +112,7 @@ impl Service {
     async fn described(&self, command: Command, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
         let ticket = command.clone().into_any().encode_to_vec();
         let schema = self.describe(command).await?.schema();
-        info(&schema, ticket, request.into_inner())
+        info(&schema, vec![FlightEndpoint::new().with_ticket(Ticket::new(ticket))], request.into_inner())
     }
 
     /// A description as an answer.
@@ -128,9 +130,8 @@ impl Service {
         rows: &[Vec<datafusion::common::ScalarValue>],
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (ticket, schema) = self.planner.keep(&self.pending, text, form, rows, role_of(&request)).await?;
-        let ticket = TicketStatementQuery { statement_handle: ticket.as_bytes().to_vec().into() };
-        info(&schema, ticket.as_any().encode_to_vec(), request.into_inner())
+        let kept = self.planner.keep(&self.pending, text, form, rows, Caller::of(&request)).await?;
+        info(&kept.schema, kept.endpoints, request.into_inner())
     }
 
     /// Ends the query of a flight info.
@@ -139,7 +140,12 @@ impl Service {
         for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             let any = Any::decode(ticket.ticket.as_ref()).map_err(|e| Status::invalid_argument(format!("ticket: {e}")))?;
             if let Ok(Command::TicketStatementQuery(ticket)) = Command::try_from(any) {
-                found |= self.pending.cancel(&ticket.statement_handle);
+                let share = ShareTicket::read(&ticket.statement_handle);
+                let query = share.map_or(ticket.statement_handle, |share| share.query.as_bytes().to_vec().into());
+                if self.pending.cancel(&query) {
+                    found = true;
+                    share.into_iter().for_each(|share| self.pool().cancelled_bulk(share.query));
+                }
             }
         }
         if found { Ok(()) } else { Err(Status::not_found("no query with this ticket is waiting or running")) }
@@ -164,11 +170,10 @@ impl Service {
     }
 }
 
-/// Flight info with one endpoint, here.
-fn info(schema: &Schema, ticket: Vec<u8>, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>, Status> {
-    let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+/// Flight info of an answer that is fetched at these places.
+fn info(schema: &Schema, endpoints: Vec<FlightEndpoint>, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>, Status> {
     let info = FlightInfo::new().try_with_schema(schema).map_err(status::internal)?;
-    Ok(Response::new(info.with_endpoint(endpoint).with_descriptor(descriptor)))
+    Ok(Response::new(endpoints.into_iter().fold(info.with_descriptor(descriptor), FlightInfo::with_endpoint)))
 }
 
 /// A schema as prepared statements carry it.
@@ -217,11 +222,16 @@ impl FlightSqlService for Service {
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, _request: Request<Ticket>) -> Result<Response<Data>, Status> {
         self.planner.runner.limits.open()?;
-        let pending = self.pending.find(&ticket.statement_handle)?;
+        let share = ShareTicket::read(&ticket.statement_handle);
+        let pending = self.pending.find(share.as_ref().map_or(&ticket.statement_handle, |share| share.query.as_bytes()))?;
         let cancelled = pending.cancelled();
-        Ok(Response::new(match pending.work {
-            Work::Planned(statements) => self.planner.runner.stream(statements, pending.schema, cancelled).boxed(),
-            Work::Held(batches) => encoded(pending.schema, batches.to_vec()),
+        let stream = |parts| self.planner.runner.stream(parts, pending.schema.clone(), cancelled).boxed();
+        Ok(Response::new(match (pending.work, share) {
+            (Work::Bulk(bulk), Some(share)) => stream(vec![Part::Share(bulk, share.share)]),
+            (Work::Bulk(bulk), None) => stream(bulk.shares().map(|share| Part::Share(bulk.clone(), share)).collect()),
+            (_, Some(_)) => return Err(Status::not_found("this answer has no shares")),
+            (Work::Planned(statements), None) => stream(statements.into_iter().map(Part::Statement).collect()),
+            (Work::Held(batches), None) => encoded(pending.schema, batches.to_vec()),
         }))
     }
 
@@ -234,8 +244,14 @@ impl FlightSqlService for Service {
         let statement = self.statement(&query.prepared_statement_handle)?;
         let form = form_of(request.metadata())?.unwrap_or(statement.form);
         let rows = statement.parameter_rows();
-        let (ticket, _) = self.planner.keep(&self.pending, &statement.text, form, &rows, role_of(&request)).await?;
-        self.do_get_statement(TicketStatementQuery { statement_handle: ticket.as_bytes().to_vec().into() }, request).await
+        let here = Caller { to_nodes: false, ..Caller::of(&request) };
+        let kept = self.planner.keep(&self.pending, &statement.text, form, &rows, here).await?;
+        let ticket = kept.endpoints.into_iter().find_map(|endpoint| endpoint.ticket).unwrap_or_default();
+        let any = Any::decode(ticket.ticket).map_err(status::internal)?;
+        let Ok(Command::TicketStatementQuery(ticket)) = Command::try_from(any) else {
+            return Err(status::internal("a ticket of another kind"));
+        };
+        self.do_get_statement(ticket, request).await
     }
 
     async fn do_action_create_prepared_statement(

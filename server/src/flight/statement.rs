@@ -1,17 +1,21 @@
 //! Statements: planned when they are asked for, run when their ticket is fetched; those with an effect run once, at once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow_flight::sql::{ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{FlightEndpoint, Ticket};
 use datafusion::common::ScalarValue;
 use graticule_query::{Form, Parameters, Prepared};
 use parking_lot::Mutex;
-use tonic::Status;
+use prost::Message;
 use tonic::metadata::MetadataMap;
-use uuid::Uuid;
+use tonic::{Request, Status};
 
 use super::answer::Runner;
+use super::door::role_of;
 use super::pending::{Table, Work};
 use super::sizing::travelling;
 use super::status;
@@ -19,9 +23,13 @@ use crate::access::Role;
 use crate::access::gate::only_admin;
 use crate::database::Database;
 use crate::metrics::Outcome;
+use crate::pool::bulk::Bulk;
 
 /// Header that asks for a form: `rows` or `array`.
 pub const FORM_HEADER: &str = "graticule-form";
+
+/// Header of a client that cannot reach nodes, or does not want to: its value is `one`.
+const ENDPOINTS_HEADER: &str = "graticule-endpoints";
 
 /// Longest text of a statement, bytes.
 const LONGEST_TEXT: usize = 4 << 20;
@@ -37,6 +45,25 @@ pub fn form_of(metadata: &MetadataMap) -> Result<Option<Form>, Status> {
         Some(Ok("rows")) => Ok(Some(Form::Rows)),
         Some(Ok("array")) => Ok(Some(Form::Array)),
         Some(_) => Err(Status::invalid_argument(format!("header {FORM_HEADER}: only `rows` and `array` are known"))),
+    }
+}
+
+/// Who asks for a statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// What it may do.
+    pub role: Role,
+    /// From where it calls.
+    pub from: Option<IpAddr>,
+    /// Whether it goes to nodes for what it asks for.
+    pub to_nodes: bool,
+}
+
+impl Caller {
+    /// The caller of an admitted request.
+    pub fn of<T>(request: &Request<T>) -> Caller {
+        let one = request.metadata().get(ENDPOINTS_HEADER).is_some_and(|value| value == "one");
+        Caller { role: role_of(request), from: request.remote_addr().map(|address| address.ip()), to_nodes: !one }
     }
 }
 
@@ -94,6 +121,14 @@ fn parameter_rows(batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Stat
     Ok(rows)
 }
 
+/// A statement that waits for its client.
+pub struct Kept {
+    /// Where its answer is fetched.
+    pub endpoints: Vec<FlightEndpoint>,
+    /// The schema of its answer.
+    pub schema: SchemaRef,
+}
+
 /// Plans and keeps statements.
 pub struct Planner {
     /// The rooms behind the door.
@@ -128,19 +163,29 @@ impl Planner {
         Ok(prepared)
     }
 
-    /// Plans a statement once for each row of parameters and keeps it for a ticket. One with an effect is run now.
+    /// Plans a query whose answer its client is to fetch from nodes, where it is one and they do.
+    async fn bulk(&self, prepared: &Prepared, form: Form, caller: Caller) -> Result<Option<Arc<Bulk>>, Status> {
+        if form != Form::Array || !caller.to_nodes {
+            return Ok(None);
+        }
+        let (pool, prepared, timeout) = (self.runner.pool.clone(), prepared.clone(), self.runner.limits.timeout());
+        let planning = async move { pool.bulk(&prepared, caller.from, timeout).await.map_err(|e| status::from_query(&e)) };
+        self.runner.on_workers(planning).await
+    }
+
+    /// Plans a statement once for each row of parameters and keeps it for its tickets. One with an effect is run now.
     pub async fn keep(
         &self,
         pending: &Table<super::pending::Pending>,
         text: &str,
         form: Form,
         rows: &[Vec<ScalarValue>],
-        role: Role,
-    ) -> Result<(Uuid, SchemaRef), Status> {
+        caller: Caller,
+    ) -> Result<Kept, Status> {
         let mut planned = Vec::with_capacity(rows.len());
         let mut schema = None;
         for row in rows {
-            let prepared = self.plan_for(role, text, form, row).await?;
+            let prepared = self.plan_for(caller.role, text, form, row).await?;
             schema.get_or_insert_with(|| travelling(&prepared.schema()));
             planned.push(prepared);
         }
@@ -155,9 +200,18 @@ impl Planner {
             }
             Work::Held(Arc::new(held))
         } else {
+            if let [one] = planned.as_slice()
+                && let Some(bulk) = self.bulk(one, form, caller).await?
+            {
+                pending.keep_bulk(bulk.clone(), schema.clone(), self.runner.limits.timeout());
+                return Ok(Kept { endpoints: bulk.endpoints(), schema });
+            }
             Work::Planned(planned)
         };
-        Ok((pending.keep(work, schema.clone()), schema))
+        let ticket = pending.keep(work, schema.clone());
+        let ticket = TicketStatementQuery { statement_handle: ticket.as_bytes().to_vec().into() };
+        let here = FlightEndpoint::new().with_ticket(Ticket::new(ticket.as_any().encode_to_vec()));
+        Ok(Kept { endpoints: vec![here], schema })
     }
 
     /// Runs a statement for its effect, once for each row of parameters. Returns the number of rows of its answers, which

@@ -1,6 +1,7 @@
 //! The pool of nodes of a server: who is in it, and how queries run on it. A server without nodes never gets here.
 //!
 //! * `membership`, `credentials`, `secret`, `protocol`, `service`: nodes join, and ask for what they need.
+//! * `bulk`: arrays that clients fetch from the nodes themselves.
 //! * `spread`, `placement`, `codec`: a plan is cut into parts, one for each node; `run`: and run, again if need be.
 //! * `channel`, `progress`, `failure`: connections to nodes, whether they move, and how they break.
 //! * `show`: `SHOW NODES`; `explain`: `EXPLAIN` of what runs on nodes.
@@ -8,6 +9,7 @@
 //! A node plans the same query from the same text over a mirror of the catalog, so that of a plan only numbers travel; it reads
 //! the objects itself. The query room makes the plans and knows nothing of this one.
 
+pub mod bulk;
 pub mod channel;
 pub mod codec;
 pub mod credentials;
@@ -48,6 +50,9 @@ pub struct Pool {
     /// How long a node may neither answer nor read.
     patience: Duration,
     recipes: Mutex<HashMap<Uuid, Arc<RecipeMessage>>>,
+    bulk: Mutex<bulk::Listings>,
+    /// Clients come over TLS.
+    private: bool,
 }
 
 impl Pool {
@@ -65,6 +70,8 @@ impl Pool {
             least_bytes: settings.pool_from.0,
             patience: settings.pool_patience.0,
             recipes: Mutex::default(),
+            bulk: Mutex::default(),
+            private: settings.tls_cert.is_some(),
         });
         engine.register_table_function(show::FUNCTION, Arc::new(show::Nodes::of(&pool)));
         Ok(pool)

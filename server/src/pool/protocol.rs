@@ -26,6 +26,8 @@ pub const OUTLINE: &str = "graticule.pool.outline";
 pub const RECORDS: &str = "graticule.pool.records";
 /// How a running query is planned: its number, answered by [`RecipeMessage`].
 pub const RECIPE: &str = "graticule.pool.recipe";
+/// How a pending bulk answer is planned and shared out: its number, answered by [`BulkMessage`].
+pub const BULK: &str = "graticule.pool.bulk";
 
 /// Header of a node's work: the number of the query that it is of.
 pub const QUERY_HEADER: &str = "graticule-pool-query";
@@ -84,6 +86,9 @@ pub struct Hello {
     /// Set when it takes no more work.
     #[prost(bool, tag = "12")]
     pub draining: bool,
+    /// Bytes that clients fetched from it since it started.
+    #[prost(uint64, tag = "13")]
+    pub sent: u64,
 }
 
 /// A node is in the pool.
@@ -92,6 +97,9 @@ pub struct Welcome {
     /// When it is to say hello again.
     #[prost(uint64, tag = "1")]
     pub again_millis: u64,
+    /// Bulk answers that were cancelled lately.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub cancelled: Vec<Vec<u8>>,
 }
 
 /// A pair of texts.
@@ -148,6 +156,23 @@ pub struct RecipeMessage {
     /// Fingerprint of the catalog's outline.
     #[prost(fixed64, tag = "6")]
     pub catalog: u64,
+}
+
+/// A bulk answer: any node can do any share of it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BulkMessage {
+    /// The plan, which is a leaf.
+    #[prost(message, optional, tag = "1")]
+    pub recipe: Option<RecipeMessage>,
+    /// The nodes among which it was shared out, by URL. The share of a node has its number here.
+    #[prost(string, repeated, tag = "2")]
+    pub nodes: Vec<String>,
+    /// The leaf as the server has it: where it is another one on a node, units are numbered otherwise.
+    #[prost(bytes = "vec", tag = "3")]
+    pub leaf: Vec<u8>,
+    /// How long a share may take.
+    #[prost(uint64, tag = "4")]
+    pub timeout_millis: u64,
 }
 
 impl From<Outline> for OutlineMessage {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Pool;
 use super::membership::AGAIN;
-use super::protocol::{GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, Records, Welcome};
+use super::protocol::{BULK, GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, Records, Welcome};
 use super::secret::is_loopback;
 
 /// Bytes of records in one message, about.
@@ -29,7 +29,7 @@ pub type Results = Pin<Box<dyn Stream<Item = Result<arrow_flight::Result, Status
 
 /// True for the name of an action of the pool.
 pub fn is_action(name: &str) -> bool {
-    [HELLO, GOODBYE, OUTLINE, RECORDS, RECIPE].contains(&name)
+    [HELLO, GOODBYE, OUTLINE, RECORDS, RECIPE, BULK].contains(&name)
 }
 
 fn results(messages: Vec<Vec<u8>>) -> Results {
@@ -54,7 +54,8 @@ impl Pool {
             HELLO => {
                 let hello = self.checked(read(&action)?)?;
                 self.members.lock().hello(hello, Instant::now())?;
-                Ok(results(vec![Welcome { again_millis: AGAIN.as_millis() as u64 }.encode_to_vec()]))
+                let welcome = Welcome { again_millis: AGAIN.as_millis() as u64, cancelled: self.lately_cancelled() };
+                Ok(results(vec![welcome.encode_to_vec()]))
             }
             GOODBYE => {
                 self.members.lock().goodbye(&read(&action)?);
@@ -82,6 +83,10 @@ impl Pool {
                 let recipe = self.recipes.lock().get(&query).cloned();
                 let recipe = recipe.ok_or_else(|| Status::not_found("this query does not run any more"))?;
                 Ok(results(vec![recipe.encode_to_vec()]))
+            }
+            BULK => {
+                let query = Uuid::from_slice(&action.body).map_err(|e| Status::invalid_argument(format!("{BULK}: {e}")))?;
+                Ok(results(vec![self.pending_bulk(&query)?.encode_to_vec()]))
             }
             other => Err(Status::unimplemented(format!("action `{other}` is not supported"))),
         }

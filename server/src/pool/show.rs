@@ -99,6 +99,7 @@ impl Pool {
             ("cache_bytes", numbers(&|hello| hello.cache), false),
             ("chunks_read", numbers(&|hello| hello.chunks_read), false),
             ("chunks_from_cache", numbers(&|hello| hello.chunks_cached), false),
+            ("sent_bytes", numbers(&|hello| hello.sent), false),
             ("seen_seconds_ago", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.2))), false),
             ("last_failure", Arc::new(failure.collect::<StringArray>()), true),
         ];
