@@ -13,6 +13,7 @@ import xarray as xr
 
 from . import assemble, dataset, layout
 from .connection import Access, Connection
+from .errors import once_more
 
 
 def connect(
@@ -49,23 +50,27 @@ class Client:
 
     def sql(self, text: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Runs a query and returns its rows; `parameters` are the values of ``$1``, ``$2``, ..."""
-        return self.connection.table(text, parameters)
+        return once_more(lambda: self.connection.table(text, parameters))
 
     def array(self, text: str, parameters: Sequence[Any] = ()) -> xr.Dataset:
         """Runs a query and returns its arrays with coordinates, units and CRS."""
-        info = self.connection.info(text, parameters, "array")
-        found = layout.parse(info.schema)
-        return dataset.build(found, assemble.assemble(found, self.connection.batches(info, "array")))
+        return dataset.build(*self._assembled(text, parameters))
 
     def arrays(self, text: str, parameters: Sequence[Any] = ()) -> dict[str, np.ndarray[Any, Any]]:
         """Like :meth:`array`, without coordinates: each variable as a numpy array, C order, slowest axis first."""
-        info = self.connection.info(text, parameters, "array")
-        found = layout.parse(info.schema)
-        return assemble.assemble(found, self.connection.batches(info, "array"))
+        return self._assembled(text, parameters)[1]
+
+    def _assembled(self, text: str, parameters: Sequence[Any]) -> tuple[layout.Layout, dict[str, np.ndarray[Any, Any]]]:
+        def ask() -> tuple[layout.Layout, dict[str, np.ndarray[Any, Any]]]:
+            info = self.connection.info(text, parameters, "array")
+            found = layout.parse(info.schema)
+            return found, assemble.assemble(found, self.connection.batches(info, "array"))
+
+        return once_more(ask)
 
     def layout(self, text: str, parameters: Sequence[Any] = ()) -> layout.Layout:
         """The axes and variables that :meth:`array` would return. Plans the query and reads no chunk."""
-        return layout.parse(self.connection.info(text, parameters, "array").schema)
+        return layout.parse(self.connection.info(text, parameters, "array", whole=True).schema)
 
     def open(self, cube: str, **options: Any) -> xr.Dataset:
         """A cube as a lazy dataset: indexing it runs queries. `options` go to :func:`xarray.open_dataset` (``chunks``, ...)."""

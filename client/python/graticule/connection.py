@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
 
@@ -12,8 +13,10 @@ import pyarrow.flight as flight
 
 from . import messages
 from .errors import FAILURES, ConnectionError, Error, translate
+from .shares import Shares
 
 FORM_HEADER = b"graticule-form"
+_ENDPOINTS_HEADER = b"graticule-endpoints"
 _REUSE_CONNECTION = b"arrow-flight-reuse-connection://"
 
 # Messages of any size: a schema carries the coordinates of irregular axes, a batch some MiB. Larger frames and windows cost
@@ -26,6 +29,17 @@ _CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 60_000),
 ]
 
+# For nodes there is another place to ask: one that cannot be reached, or is silent, is given up soon.
+_NODE_OPTIONS = [
+    *(option for option in _CHANNEL_OPTIONS if option[0] != "grpc.keepalive_time_ms"),
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.keepalive_time_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+#: Seconds for which a server is asked for whole answers after one of its nodes could not be reached.
+_AVOID_NODES = 60.0
 
 # How pyarrow calls what a URL begins with.
 _SCHEMES = {"": "grpc", "grpc": "grpc", "grpc+tcp": "grpc+tcp", "grpcs": "grpc+tls", "grpc+tls": "grpc+tls"}
@@ -105,7 +119,7 @@ class _Keep(flight.ClientMiddleware):  # type: ignore[misc]
 class Connection:
     """An open channel to one server. Safe to use from several threads."""
 
-    def __init__(self, url: str, access: Access | None = None) -> None:
+    def __init__(self, url: str, access: Access | None = None, options: list[tuple[str, int]] = _CHANNEL_OPTIONS) -> None:
         scheme, _, rest = url.rpartition("://")
         address = rest.split("/")[0]
         if scheme not in _SCHEMES or not address:
@@ -115,22 +129,24 @@ class Connection:
         self.secure = _SCHEMES[scheme] == "grpc+tls"
         self._middleware = _Middleware(self.access.token)
         self._nodes: dict[str, Connection] = {}
+        self._opening = threading.Lock()
+        self._avoid_nodes_until = 0.0
         tls = self.access.tls_options() if self.secure else {}
-        with self._translated():
+        with self.translated():
             self._client = flight.FlightClient(
-                f"{_SCHEMES[scheme]}://{address}", generic_options=_CHANNEL_OPTIONS, middleware=[self._middleware], **tls
+                f"{_SCHEMES[scheme]}://{address}", generic_options=options, middleware=[self._middleware], **tls
             )
 
     def check(self, timeout: float) -> None:
         """Fails unless a server answers within `timeout` seconds."""
-        with self._translated():
+        with self.translated():
             for _ in self._client.list_actions(flight.FlightCallOptions(timeout=timeout)):
                 break
 
-    def info(self, text: str, parameters: Sequence[Any], form: str) -> flight.FlightInfo:
-        """Plans a query on the server."""
-        options = _options(form)
-        with self._translated():
+    def info(self, text: str, parameters: Sequence[Any], form: str, whole: bool = False) -> flight.FlightInfo:
+        """Plans a query on the server; `whole` asks for one endpoint, as does what is planned and not fetched."""
+        options = _options(form, whole or time.monotonic() < self._avoid_nodes_until)
+        with self.translated():
             if not parameters:
                 return self._client.get_flight_info(_descriptor(messages.statement_query(text)), options)
             handle = self._prepare(text, options)
@@ -144,14 +160,24 @@ class Connection:
     def streams(self, info: flight.FlightInfo, form: str) -> Iterator[flight.FlightStreamReader]:
         """One open stream an endpoint."""
         for endpoint in info.endpoints:
-            with self._translated():
-                yield self._node(endpoint)._client.do_get(endpoint.ticket, _options(form))
+            nodes = self.nodes_of(endpoint)
+            place = self.node(nodes[0]) if nodes and not self._has(endpoint) else self
+            with self.translated():
+                yield place.open(endpoint, form)
+
+    def open(self, endpoint: flight.FlightEndpoint, form: str) -> flight.FlightStreamReader:
+        """The stream of an endpoint, from here. Errors are pyarrow's."""
+        return self._client.do_get(endpoint.ticket, _options(form))
 
     def batches(self, info: flight.FlightInfo, form: str) -> Iterator[pa.RecordBatch]:
-        """The batches of all endpoints, one after the other. Closing the iterator cancels the query."""
+        """The batches of all endpoints: tiles come in any order, and from several places at once; rows one endpoint after the other.
+        Closing the iterator cancels the query."""
+        if form == "array" and any(self.nodes_of(endpoint) and self._has(endpoint) for endpoint in info.endpoints):
+            yield from Shares(self, info, form).batches()
+            return
         for reader in self.streams(info, form):
             try:
-                with self._translated():
+                with self.translated():
                     while True:
                         try:
                             chunk = reader.read_chunk()
@@ -168,13 +194,13 @@ class Connection:
         info = self.info(text, parameters, "rows")
         tables = []
         for reader in self.streams(info, "rows"):
-            with self._translated():
+            with self.translated():
                 tables.append(reader.read_all())
         return pa.concat_tables(tables) if tables else info.schema.empty_table()
 
     def update(self, text: str) -> int | None:
         """Runs a statement for its effect; the rows that it affected, where the server knows."""
-        with self._translated():
+        with self.translated():
             writer, reader = self._client.do_put(_descriptor(messages.statement_update(text)), pa.schema([]))
             with writer:
                 writer.done_writing()
@@ -206,20 +232,31 @@ class Connection:
             result = reader.read()
         return messages.bound_handle(result.to_pybytes()) if result is not None else b""
 
-    def _node(self, endpoint: flight.FlightEndpoint) -> Connection:
-        """The connection to fetch an endpoint on: this one, or one to the node that holds the result."""
-        uris = [location.uri for location in endpoint.locations]
-        if not uris or any(uri.startswith(_REUSE_CONNECTION) or uri.decode() == self.url for uri in uris):
-            return self
-        url = uris[0].decode()
-        if url not in self._nodes:
-            # A token that came over TLS is not sent on without it.
-            readable = self.secure and _SCHEMES.get(url.rpartition("://")[0]) != "grpc+tls"
-            self._nodes[url] = Connection(url, self.access.without_token() if readable else self.access)
-        return self._nodes[url]
+    def nodes_of(self, endpoint: flight.FlightEndpoint) -> list[str]:
+        """The URLs of other places that have an endpoint's stream."""
+        return [location.uri.decode() for location in endpoint.locations if not self._is_here(location)]
+
+    def node(self, url: str) -> Connection:
+        """The connection to a place that the server named. It is shown tickets, and no token: it does not know tokens."""
+        with self._opening:
+            if url not in self._nodes:
+                self._nodes[url] = Connection(url, self.access.without_token(), _NODE_OPTIONS)
+            return self._nodes[url]
+
+    def cannot_reach_nodes(self) -> None:
+        """For a while the server is asked for whole answers, for which it asks its nodes."""
+        self._avoid_nodes_until = time.monotonic() + _AVOID_NODES
+
+    def _has(self, endpoint: flight.FlightEndpoint) -> bool:
+        """True when this server has the stream of an endpoint, too."""
+        return not endpoint.locations or any(map(self._is_here, endpoint.locations))
+
+    def _is_here(self, location: flight.Location) -> bool:
+        return location.uri.startswith(_REUSE_CONNECTION) or location.uri.decode() == self.url
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Turns pyarrow's errors into ours."""
         try:
             yield
         except FAILURES as error:
@@ -235,5 +272,6 @@ def _read(file: str | os.PathLike[str]) -> bytes:
         return opened.read()
 
 
-def _options(form: str) -> flight.FlightCallOptions:
-    return flight.FlightCallOptions(headers=[(FORM_HEADER, b"array")] if form == "array" else [])
+def _options(form: str, whole: bool = False) -> flight.FlightCallOptions:
+    headers = [(FORM_HEADER, b"array")] if form == "array" else []
+    return flight.FlightCallOptions(headers=headers + [(_ENDPOINTS_HEADER, b"one")] if whole else headers)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from typing import Callable, Mapping, TypeVar
 
 import pyarrow as pa
 import pyarrow.flight as flight
 
+_T = TypeVar("_T")
+
 LINE_HEADER = "graticule-line"
 COLUMN_HEADER = "graticule-column"
+RETRY_HEADER = "graticule-retry"
 
 
 class Error(Exception):
-    """Base of the errors of this package."""
+    """Base of the errors of this package. ``again_is_safe`` is set where the server says that asking again is safe, and may help: it
+    lost a node while it answered. ``sql()`` and ``array()`` have done so once."""
+
+    again_is_safe = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -75,11 +81,25 @@ def translate(error: BaseException, trailers: Mapping[str, str], url: str) -> Er
     for mark, advice in _TLS:
         if mark in plain:
             return ConnectionError(f"cannot connect to {url}: {advice}")
+    if trailers.get(RETRY_HEADER) == "safe":
+        lost = QueryError(text)
+        lost.again_is_safe = True
+        return lost
     if isinstance(error, flight.FlightUnauthenticatedError):
         return ConnectionError(f"{url}: {text}")
     if isinstance(error, flight.FlightUnavailableError) or "failed to connect to all addresses" in text:
         return ConnectionError(f"cannot reach {url}: {text}")
     return QueryError(text, _number(trailers.get(LINE_HEADER)), _number(trailers.get(COLUMN_HEADER)))
+
+
+def once_more(ask: Callable[[], _T]) -> _T:
+    """What `ask` returns, asked a second time where the server says that it is safe. Nobody has seen anything of the first answer."""
+    try:
+        return ask()
+    except Error as error:
+        if not error.again_is_safe:
+            raise
+    return ask()
 
 
 def _number(text: str | None) -> int | None:

@@ -16,6 +16,9 @@ pub const LINE: &str = "graticule-line";
 /// Metadata key of the column, in characters from 1, that an error points at.
 pub const COLUMN: &str = "graticule-column";
 
+/// Metadata key of an error after which asking again is safe, and may help; its value is `safe`.
+pub const RETRY: &str = "graticule-retry";
+
 /// Longest message that is sent: gRPC puts it into a header, and headers of some 16 KiB are refused by clients.
 const LONGEST_MESSAGE: usize = 4096;
 
@@ -49,7 +52,9 @@ pub fn from_query(error: &QueryError) -> Status {
 /// An error that surfaced while an answer was flowing.
 pub fn from_datafusion(error: &DataFusionError) -> Status {
     if let Some(lost) = find::<NodeLost>(error) {
-        return Status::unavailable(shortened(&lost.to_string()));
+        let mut status = Status::unavailable(shortened(&lost.to_string()));
+        status.metadata_mut().insert(RETRY, MetadataValue::from_static("safe"));
+        return status;
     }
     match find::<graticule_storage::Error>(error) {
         // Not damaged, only newer than the index: the caller can mend it with REFRESH CUBE and ask again.
@@ -187,6 +192,14 @@ mod tests {
             let status = from_datafusion(&error);
             assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "no"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn asking_again_is_safe_where_a_node_was_lost() {
+        let lost = NodeLost { node: "http://h:1/".into(), reason: "gone".into() };
+        let status = from_datafusion(&DataFusionError::External(Box::new(lost)));
+        assert_eq!((status.code(), status.metadata().get(RETRY).unwrap().to_str().unwrap()), (Code::Unavailable, "safe"));
+        assert!(from_datafusion(&DataFusionError::Internal("x".into())).metadata().get(RETRY).is_none());
     }
 
     #[test]

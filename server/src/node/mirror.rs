@@ -22,7 +22,9 @@ use uuid::Uuid;
 use crate::pool::channel::patient;
 use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
-use crate::pool::protocol::{GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, RecipeMessage, Records, Welcome};
+use crate::pool::protocol::{
+    BULK, BulkMessage, GOODBYE, HELLO, Hello, OUTLINE, OutlineMessage, RECIPE, RECORDS, RecipeMessage, Records, Welcome,
+};
 
 /// Plans kept: parts of one query come one after the other, soon.
 const PLANS: usize = 64;
@@ -107,8 +109,11 @@ impl Mirror {
         }
     }
 
-    async fn make(&self, query: Uuid) -> Result<Arc<SharedPlan>, Wrong> {
-        let message: RecipeMessage = self.ask_one(RECIPE, query.as_bytes().to_vec()).await?;
+    async fn fetch(&self, query: Uuid) -> Result<Arc<SharedPlan>, Wrong> {
+        self.make(self.ask_one(RECIPE, query.as_bytes().to_vec()).await?).await
+    }
+
+    async fn make(&self, message: RecipeMessage) -> Result<Arc<SharedPlan>, Wrong> {
         self.follow(message.catalog).await?;
         let recipe = message.recipe().map_err(Wrong::Told)?;
         let shared = self.engine.shared(&recipe).await.map_err(|e| Wrong::Told(format!("it cannot plan the query: {}", e.message)))?;
@@ -117,6 +122,30 @@ impl Mirror {
 
     /// The plan of a running query. An error is this node's failure, `node` its name.
     pub async fn plan(&self, query: Uuid, node: &str) -> Result<Arc<SharedPlan>, DataFusionError> {
+        self.kept(query, node, self.fetch(query)).await
+    }
+
+    /// What the server says of a pending bulk answer; an error where there is none of this number.
+    pub async fn bulk(&self, query: Uuid) -> Result<BulkMessage, Status> {
+        self.ask_one(BULK, query.as_bytes().to_vec()).await
+    }
+
+    /// The leaf that a bulk answer is. An error is this node's failure, `node` its name.
+    pub async fn leaf(&self, query: Uuid, message: &BulkMessage, node: &str) -> Result<Arc<SharedPlan>, DataFusionError> {
+        let recipe = message.recipe.clone().unwrap_or_default();
+        let shared = self.kept(query, node, self.make(recipe)).await?;
+        // Units are shared out by their numbers: they must be those of the server.
+        let same = shared.decode(&message.leaf, &[]);
+        same.map_err(|e| DataFusionError::from(Failure::Node { node: node.to_owned(), reason: e.to_string() }))?;
+        Ok(shared)
+    }
+
+    async fn kept(
+        &self,
+        query: Uuid,
+        node: &str,
+        make: impl Future<Output = Result<Arc<SharedPlan>, Wrong>>,
+    ) -> Result<Arc<SharedPlan>, DataFusionError> {
         let made = {
             let mut plans = self.plans.lock();
             match plans.iter().find(|(known, _)| *known == query) {
@@ -131,7 +160,7 @@ impl Mirror {
                 }
             }
         };
-        made.get_or_try_init(|| self.make(query)).await.cloned().map_err(|wrong| match wrong {
+        made.get_or_try_init(|| make).await.cloned().map_err(|wrong| match wrong {
             Wrong::Outdated => Failure::Outdated.into(),
             Wrong::Told(reason) => Failure::Node { node: node.to_owned(), reason }.into(),
         })

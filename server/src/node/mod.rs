@@ -2,7 +2,9 @@
 //!
 //! * `mirror`: the server's catalog, and the plans of its queries, made anew here.
 //! * `worker`: parts of plans as they run here.
+//! * `bulk`: shares of answers that clients fetch here.
 
+mod bulk;
 mod mirror;
 mod worker;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use graticule_storage::object::Objects;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Server;
 use tonic::{Code, Status};
@@ -23,6 +26,7 @@ use crate::access::tls::{self, Clients};
 use crate::config::Settings;
 use crate::database::Database;
 use crate::flight::Incoming;
+use crate::limits::Limits;
 use crate::pool::channel::Channels;
 use crate::pool::credentials::Credentials;
 use crate::pool::protocol::{self, Hello};
@@ -59,6 +63,7 @@ pub struct Node {
     mirror: Arc<Mirror>,
     hello: Hello,
     running: Arc<AtomicU64>,
+    clients: bulk::Door,
     database: Arc<Database>,
     stop: tokio::sync::oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
@@ -112,6 +117,20 @@ impl Node {
             url: hello.url.clone(),
             running: running.clone(),
         };
+        // Where queries run, there is the stack that they need.
+        let workers = database.workers().cloned().ok_or("the node is closed")?;
+        let most = settings.settings.threads.saturating_mul(2).max(4);
+        let clients = bulk::Door {
+            mirror: mirror.clone(),
+            url: hello.url.clone(),
+            workers: workers.clone(),
+            limits: Limits::new(most, Duration::ZERO),
+            running: running.clone(),
+            sent: Arc::default(),
+            fetched: bulk::Fetched::default(),
+            asking: Arc::new(Semaphore::new(bulk::MOST_ASKED)),
+            failure: Arc::default(),
+        };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = Server::builder()
             .initial_stream_window_size(WINDOW)
@@ -119,15 +138,13 @@ impl Node {
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)));
         let incoming = Incoming::new(listener, tls, Arc::default());
-        let door = worker::door(server, sessions, database.engine().runtime(), credentials);
+        let door = worker::door(server, sessions, clients.clone(), database.engine().runtime(), credentials);
         let serving = door.serve_with_incoming_shutdown(incoming, async {
             // An error means that the other end is gone, and then it is time to stop as well.
             let _ = stopped.await;
         });
-        // Where queries run, there is the stack that they need.
-        let workers = database.workers().cloned().ok_or("the node is closed")?;
         let serving = workers.spawn(serving);
-        let node = Node { mirror, hello, running, database, stop, serving };
+        let node = Node { mirror, hello, running, clients, database, stop, serving };
         node.first_hello().await?;
         Ok(node)
     }
@@ -145,6 +162,8 @@ impl Node {
             chunks_cached: seen.chunks_cached,
             running: self.running.load(Ordering::Acquire),
             draining,
+            sent: self.clients.sent.load(Ordering::Acquire),
+            failure: self.clients.failure.lock().take().unwrap_or_default(),
             ..self.hello.clone()
         }
     }
@@ -177,6 +196,7 @@ impl Node {
                         if let Some(lost) = lost.take() {
                             tracing::warn!("the server answers again after {} s; this node is in its pool", lost.since.elapsed().as_secs());
                         }
+                        self.clients.fetched.cancel(&welcome.cancelled);
                         Duration::from_millis(welcome.again_millis.clamp(100, 60_000))
                     }
                     Err(refused) if is_final(&refused) => {
@@ -193,6 +213,7 @@ impl Node {
         let drained = async {
             stop.await;
             draining.store(true, Ordering::Release);
+            self.clients.limits.close();
             // Told at once, so that the server plans without this node.
             let _ = self.mirror.hello(&self.hello(true)).await;
             let done = async {
@@ -202,6 +223,7 @@ impl Node {
             };
             if timeout(GRACE, done).await.is_err() {
                 tracing::warn!("parts of queries still ran after {} seconds and are ended", GRACE.as_secs());
+                self.clients.limits.end();
             }
         };
         let ended = tokio::select! {

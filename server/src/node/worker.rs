@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
@@ -20,6 +21,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Status};
 
+use super::bulk;
 use super::mirror::Mirror;
 use crate::access::gate;
 use crate::pool::channel::Channels;
@@ -27,6 +29,9 @@ use crate::pool::codec::PlanCodec;
 use crate::pool::credentials::Credentials;
 use crate::pool::failure::Failure;
 use crate::pool::protocol;
+
+/// Largest message that a client may send.
+const LARGEST_TICKET: usize = 64 << 10;
 
 /// Makes the state of a part of a plan.
 pub struct Sessions {
@@ -40,11 +45,12 @@ pub struct Sessions {
     pub running: Arc<AtomicU64>,
 }
 
-/// Counts one stream of a leaf for as long as it lives.
-struct Task(Arc<AtomicU64>);
+/// Counts one stream for as long as it lives.
+pub struct Task(Arc<AtomicU64>);
 
 impl Task {
-    fn new(running: &Arc<AtomicU64>) -> Task {
+    /// One more.
+    pub fn new(running: &Arc<AtomicU64>) -> Task {
         running.fetch_add(1, Ordering::AcqRel);
         Task(running.clone())
     }
@@ -84,8 +90,8 @@ impl WorkerSessionBuilder for Sessions {
     }
 }
 
-/// Adds the door of a node: parts of plans, for the server of its pool.
-pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, credentials: Credentials) -> Router {
+/// Adds the doors of a node: parts of plans, for the server of its pool, and shares of answers, for clients with tickets.
+pub fn door(mut server: Server, sessions: Sessions, bulk: bulk::Door, runtime: Arc<RuntimeEnv>, credentials: Credentials) -> Router {
     let worker = Worker::from_session_builder(sessions).with_runtime_env(runtime).with_version(protocol::build());
     let checked = move |request: Request<()>| -> std::result::Result<Request<()>, Status> {
         let request = gate::addressed(request);
@@ -93,7 +99,12 @@ pub fn door(mut server: Server, sessions: Sessions, runtime: Arc<RuntimeEnv>, cr
         credentials.check_server(&request)?;
         Ok(request)
     };
-    server.add_service(InterceptedService::new(worker.into_worker_server(), checked))
+    let bulk = FlightServiceServer::new(bulk).max_decoding_message_size(LARGEST_TICKET).max_encoding_message_size(usize::MAX);
+    let over_tls = |request: Request<()>| -> std::result::Result<Request<()>, Status> {
+        gate::only_over_tls(request.extensions())?;
+        Ok(request)
+    };
+    server.add_service(InterceptedService::new(worker.into_worker_server(), checked)).add_service(InterceptedService::new(bulk, over_tls))
 }
 
 /// A leaf whose errors say on which node they were met, in a form that crosses processes.

@@ -89,6 +89,9 @@ pub struct Hello {
     /// Bytes that clients fetched from it since it started.
     #[prost(uint64, tag = "13")]
     pub sent: u64,
+    /// What it could not do for clients lately; empty where all went well.
+    #[prost(string, tag = "14")]
+    pub failure: String,
 }
 
 /// A node is in the pool.

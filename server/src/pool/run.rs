@@ -254,7 +254,7 @@ pub fn told(error: DataFusionError, running: &Running) -> DataFusionError {
 }
 
 /// An error as users should read it; that of a file that changed stays what it is, since it has a code of its own.
-fn keep_kind(error: DataFusionError, shared: &SharedPlan) -> DataFusionError {
+pub fn keep_kind(error: DataFusionError, shared: &SharedPlan) -> DataFusionError {
     match &error {
         DataFusionError::External(inner) if inner.is::<graticule_storage::Error>() => error,
         _ => DataFusionError::External(Box::new(shared.error(error))),

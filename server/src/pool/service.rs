@@ -53,7 +53,13 @@ impl Pool {
         match action.r#type.as_str() {
             HELLO => {
                 let hello = self.checked(read(&action)?)?;
-                self.members.lock().hello(hello, Instant::now())?;
+                let (url, failure, now) = (hello.url.clone(), hello.failure.clone(), Instant::now());
+                let mut members = self.members.lock();
+                members.hello(hello, now)?;
+                if !failure.is_empty() {
+                    members.failed(&url, &failure, now);
+                }
+                drop(members);
                 let welcome = Welcome { again_millis: AGAIN.as_millis() as u64, cancelled: self.lately_cancelled() };
                 Ok(results(vec![welcome.encode_to_vec()]))
             }
