@@ -30,6 +30,12 @@ const WINDOW: u32 = 16 << 20;
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long connecting to a node may take, and how long it may say nothing until it is asked for a sign of life.
+const NODE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a node may leave that out; it may be busy.
+const NODE_SILENCE: Duration = Duration::from_secs(10);
+
 /// How long a refusal after the handshake is waited for.
 const REFUSAL: Duration = Duration::from_secs(2);
 
@@ -53,7 +59,21 @@ pub fn is_secure(url: &str) -> Result<bool> {
 
 /// An open HTTP/2 channel to `grpc://host:port` or `grpcs://host:port`. The token of the options is not sent by it: it belongs to calls.
 pub async fn channel(url: &str, options: &Options) -> Result<Channel> {
+    tuned_channel(url, options, |endpoint| endpoint).await
+}
+
+/// A channel to a node, for which there is another place to ask: one that cannot be reached, or is silent, is given up soon.
+pub(crate) async fn node_channel(url: &str, options: &Options) -> Result<Channel> {
+    let connected = tuned_channel(url, options, |endpoint| {
+        endpoint.connect_timeout(NODE_PATIENCE).http2_keep_alive_interval(NODE_PATIENCE).keep_alive_timeout(NODE_SILENCE)
+    });
+    let late = |_| Error::connection(format!("cannot connect to {url}: nobody answers within {} s", NODE_PATIENCE.as_secs()));
+    tokio::time::timeout(NODE_PATIENCE, connected).await.map_err(late)?
+}
+
+async fn tuned_channel(url: &str, options: &Options, tuned: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel> {
     let (endpoint, connector) = prepared(url, options)?;
+    let endpoint = tuned(endpoint);
     let connected = match connector {
         Some(connector) => endpoint.connect_with_connector(connector).await,
         None => endpoint.connect().await,

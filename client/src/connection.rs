@@ -1,6 +1,8 @@
 //! The Flight SQL calls: a query's FlightInfo, its streams from every endpoint, updates, and prepared statements for parameters.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::Schema;
 use arrow_flight::decode::FlightRecordBatchStream;
@@ -13,24 +15,28 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{Action, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::channel::{channel, is_secure};
+use crate::channel::{channel, node_channel};
 use crate::options::Options;
 use crate::value::{Value, to_batch};
-use crate::wire::{FORM_ARRAY, FORM_HEADER};
-use crate::{Batches, Error, Result};
+use crate::wire::{ENDPOINTS_HEADER, ENDPOINTS_ONE, FORM_ARRAY, FORM_HEADER};
+use crate::{Batches, Error, Result, shares};
 
 /// Location that means "fetch it on the connection that you have" (Flight's specification).
 const REUSE_CONNECTION: &str = "arrow-flight-reuse-connection://";
 
 /// A FlightInfo carries every coordinate of irregular axes, and a batch some MiB; tonic's 4 MiB would refuse both.
 const MAX_MESSAGE: usize = usize::MAX;
+
+/// For how long a server is asked for whole answers after one of its nodes could not be reached.
+const AVOID_NODES: Duration = Duration::from_secs(60);
 
 /// How an answer is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +65,74 @@ impl Interceptor for Credentials {
 pub(crate) struct Connection {
     flight: FlightServiceClient<InterceptedService<Channel, Credentials>>,
     options: Options,
-    secure: bool,
     url: Arc<str>,
+    nodes: Arc<Mutex<Nodes>>,
+}
+
+/// Connections to the nodes of a server, by URL.
+#[derive(Debug, Default)]
+struct Nodes {
+    open: HashMap<String, Connection>,
+    /// When one was last found unreachable.
+    unreached: Option<Instant>,
 }
 
 impl Connection {
     /// Connects to `grpc://host:port` or `grpcs://host:port`.
     pub(crate) async fn open(url: &str, options: &Options) -> Result<Connection> {
-        let channel = channel(url, options).await?;
-        let flight = FlightServiceClient::with_interceptor(channel, Credentials(options.clone()));
-        let flight = flight.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        Ok(Connection { flight, options: options.clone(), secure: is_secure(url)?, url: url.into() })
+        Ok(Connection::over(channel(url, options).await?, url, options))
     }
 
-    /// Connects to a place that the server named. A token that came over TLS is not sent on without it.
-    async fn open_node(&self, url: &str) -> Result<Connection> {
-        let readable = self.secure && !is_secure(url)?;
-        let options = if readable { self.options.without_token() } else { self.options.clone() };
-        Connection::open(url, &options).await
+    fn over(channel: Channel, url: &str, options: &Options) -> Connection {
+        let flight = FlightServiceClient::with_interceptor(channel, Credentials(options.clone()));
+        let flight = flight.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        Connection { flight, options: options.clone(), url: url.into(), nodes: Arc::default() }
+    }
+
+    /// The connection to a place that the server named. It is shown tickets, and no token: it does not know tokens.
+    pub(crate) async fn node(&self, url: &str) -> Result<Connection> {
+        let open = self.nodes().open.get(url).cloned();
+        if let Some(node) = open {
+            return Ok(node);
+        }
+        let options = self.options.without_token();
+        let node = Connection::over(node_channel(url, &options).await?, url, &options);
+        self.nodes().open.insert(url.to_owned(), node.clone());
+        Ok(node)
+    }
+
+    /// For a while the server is asked for whole answers, for which it asks its nodes.
+    pub(crate) fn cannot_reach(&self, url: &str) {
+        let mut nodes = self.nodes();
+        nodes.open.remove(url);
+        nodes.unreached = Some(Instant::now());
+    }
+
+    fn nodes(&self) -> std::sync::MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The URLs of other places that have an endpoint's stream.
+    pub(crate) fn nodes_of<'a>(&self, endpoint: &'a FlightEndpoint) -> impl Iterator<Item = &'a str> {
+        endpoint.location.iter().map(|location| location.uri.as_str()).filter(|uri| !self.is_here(uri))
+    }
+
+    /// True when this server has the stream of an endpoint, too.
+    pub(crate) fn has(&self, endpoint: &FlightEndpoint) -> bool {
+        endpoint.location.is_empty() || endpoint.location.iter().any(|location| self.is_here(&location.uri))
+    }
+
+    fn is_here(&self, uri: &str) -> bool {
+        uri.starts_with(REUSE_CONNECTION) || *uri == *self.url
+    }
+
+    /// Plans a query in rows and opens its answer.
+    pub(crate) fn ask(self, text: String, parameters: Vec<Value>) -> BoxFuture<'static, Result<Batches>> {
+        async move {
+            let info = self.query(&text, &parameters, Form::Rows).await?;
+            self.fetch(info, Form::Rows).await
+        }
+        .boxed()
     }
 
     /// Plans a query on the server.
@@ -96,10 +152,17 @@ impl Connection {
         self.flight_info(command.encode_to_vec(), form).await
     }
 
-    /// The streams of all endpoints: in order where the server says that order matters, else as they come.
+    /// The streams of all endpoints: in order where the server says that order matters, else as they come. Tiles come from nodes
+    /// that have them.
     pub(crate) async fn fetch(&self, info: FlightInfo, form: Form) -> Result<Batches> {
         let ordered = info.ordered;
         let declared = if info.schema.is_empty() { None } else { Some(info.clone().try_decode_schema()?) };
+        if form == Form::Array
+            && let Some(schema) = &declared
+            && info.endpoint.iter().any(|endpoint| self.nodes_of(endpoint).next().is_some())
+        {
+            return Ok(Batches::new(Arc::new(schema.clone()), shares::batches(self, info.endpoint)));
+        }
         let mut streams = Vec::with_capacity(info.endpoint.len());
         for endpoint in info.endpoint {
             streams.push(self.endpoint_stream(endpoint, form).await?);
@@ -133,18 +196,19 @@ impl Connection {
     }
 
     async fn flight_info(&self, command: Vec<u8>, form: Form) -> Result<FlightInfo> {
-        let request = with_form(Request::new(FlightDescriptor::new_cmd(command)), form);
+        let mut request = with_form(Request::new(FlightDescriptor::new_cmd(command)), form);
+        if self.nodes().unreached.is_some_and(|since| since.elapsed() < AVOID_NODES) {
+            request.metadata_mut().insert(ENDPOINTS_HEADER, tonic::metadata::MetadataValue::from_static(ENDPOINTS_ONE));
+        }
         Ok(self.flight.clone().get_flight_info(request).await?.into_inner())
     }
 
     async fn endpoint_stream(&self, endpoint: FlightEndpoint, form: Form) -> Result<EndpointStream> {
-        let ticket = endpoint.ticket.ok_or_else(|| Error::answer("an endpoint has no ticket"))?;
-        let here =
-            endpoint.location.is_empty() || endpoint.location.iter().any(|l| l.uri.starts_with(REUSE_CONNECTION) || *l.uri == *self.url);
+        let ticket = endpoint.ticket.clone().ok_or_else(|| Error::answer("an endpoint has no ticket"))?;
         let mut failed = None;
-        if !here {
-            for location in &endpoint.location {
-                match Box::pin(self.open_node(&location.uri)).await {
+        if !self.has(&endpoint) {
+            for url in self.nodes_of(&endpoint) {
+                match self.node(url).await {
                     Ok(node) => return node.do_get(ticket, form).await,
                     Err(e) => failed = Some(e),
                 }
@@ -156,7 +220,8 @@ impl Connection {
         }
     }
 
-    async fn do_get(&self, ticket: Ticket, form: Form) -> Result<EndpointStream> {
+    /// The stream of a ticket, from here.
+    pub(crate) async fn do_get(&self, ticket: Ticket, form: Form) -> Result<EndpointStream> {
         let response = self.flight.clone().do_get(with_form(Request::new(ticket), form)).await?;
         let stream = FlightRecordBatchStream::new_from_flight_data(response.into_inner().map_err(Into::into));
         Ok(EndpointStream { first: None, stream })
@@ -196,7 +261,7 @@ impl Connection {
 }
 
 /// One endpoint's answer, with room for a batch that was read early for its schema.
-struct EndpointStream {
+pub(crate) struct EndpointStream {
     first: Option<arrow::record_batch::RecordBatch>,
     stream: FlightRecordBatchStream,
 }
@@ -211,7 +276,7 @@ impl EndpointStream {
         }
     }
 
-    fn into_stream(self) -> impl futures::Stream<Item = Result<arrow::record_batch::RecordBatch>> {
+    pub(crate) fn into_stream(self) -> impl futures::Stream<Item = Result<arrow::record_batch::RecordBatch>> {
         stream::iter(self.first.map(Ok)).chain(self.stream.map_err(Error::from))
     }
 }

@@ -3,7 +3,7 @@
 use arrow_flight::error::FlightError;
 use tonic::{Code, Status};
 
-use crate::wire::{COLUMN_HEADER, LINE_HEADER};
+use crate::wire::{COLUMN_HEADER, LINE_HEADER, RETRY_HEADER};
 
 /// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -19,6 +19,7 @@ pub enum Error {
         /// Column in characters, from 1.
         column: Option<u32>,
         /// The gRPC status: `InvalidArgument`, `NotFound`, `ResourceExhausted`, ...
+        /// `Unavailable` only where the server says that asking again is safe ([`Error::again_is_safe`]).
         code: Code,
     },
     /// The server cannot be reached, the connection broke, or the server does not know the token.
@@ -40,6 +41,12 @@ impl Error {
         Error::Connection { message: message.into() }
     }
 
+    /// True where the server says that asking again is safe, and may help: it lost a node while it answered. `sql` and `array`
+    /// have done so once, where nothing of the answer had been handed over.
+    pub fn again_is_safe(&self) -> bool {
+        matches!(self, Error::Query { code: Code::Unavailable, .. })
+    }
+
     pub(crate) fn answer(message: impl Into<String>) -> Self {
         Error::Answer { message: message.into() }
     }
@@ -51,7 +58,8 @@ impl From<Status> for Error {
         // A broken transport has a source (hyper's error); what the server says has none.
         let broken =
             std::error::Error::source(&status).is_some() && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
-        if status.code() == Code::Unavailable || status.code() == Code::Unauthenticated || broken {
+        let again = status.code() == Code::Unavailable && status.metadata().get(RETRY_HEADER).is_some_and(|v| v == "safe");
+        if !again && (status.code() == Code::Unavailable || status.code() == Code::Unauthenticated || broken) {
             return Error::connection(match (std::error::Error::source(&status), status.message()) {
                 (Some(source), _) => format!("the connection failed: {}", crate::channel::root(source)),
                 (None, "") => format!("the connection failed: {}", status.code()),
@@ -96,6 +104,14 @@ mod tests {
         assert!(
             matches!(error, Error::Query { ref message, line: Some(2), column: Some(17), code: Code::InvalidArgument } if message == "unknown column 'tm2'")
         );
+    }
+
+    #[test]
+    fn a_lost_node_is_told_apart_from_a_lost_server() {
+        let mut trailers = MetadataMap::new();
+        trailers.insert(RETRY_HEADER, "safe".parse().unwrap());
+        assert!(Error::from(Status::with_metadata(Code::Unavailable, "node n failed", trailers)).again_is_safe());
+        assert!(!Error::from(Status::unavailable("the server is stopping")).again_is_safe());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Room: client. Asks a Graticule server over Arrow Flight SQL: rows as record batches, arrays as `ndarray`s. It links no
 //! engine. `channel` connects, with TLS where the URL says so, as `options` say; `connection` speaks Flight, `value` holds
-//! parameters; array answers are described by `layout`, put together by `assemble` and held by `dataset`.
+//! parameters; array answers are fetched from nodes by `shares`, described by `layout`, put together by `assemble` and held by `dataset`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), graticule_client::Error> {
@@ -21,6 +21,7 @@ mod dataset;
 mod error;
 mod layout;
 mod options;
+mod shares;
 mod value;
 pub mod wire;
 
@@ -66,8 +67,12 @@ impl Client {
 
     /// Runs a query with values for `$1`, `$2`, ... and streams its rows.
     pub async fn sql_with(&mut self, text: &str, parameters: &[Value]) -> Result<Batches> {
-        let info = self.connection.query(text, parameters, Form::Rows).await?;
-        self.connection.fetch(info, Form::Rows).await
+        let (connection, text, parameters) = (self.connection.clone(), text.to_owned(), parameters.to_vec());
+        let ask = move || connection.clone().ask(text.clone(), parameters.clone());
+        match ask().await {
+            Err(error) if error.again_is_safe() => ask().await,
+            answer => Ok(answer?.or_again(ask)),
+        }
     }
 
     /// Runs a query and puts its arrays together, with axes, units and CRS.
@@ -77,6 +82,13 @@ impl Client {
 
     /// Like [`Client::array`], with values for `$1`, `$2`, ...
     pub async fn array_with(&mut self, text: &str, parameters: &[Value]) -> Result<Dataset> {
+        match self.assembled(text, parameters).await {
+            Err(error) if error.again_is_safe() => self.assembled(text, parameters).await,
+            answer => answer,
+        }
+    }
+
+    async fn assembled(&self, text: &str, parameters: &[Value]) -> Result<Dataset> {
         let info = self.connection.query(text, parameters, Form::Array).await?;
         let mut tiles = self.connection.fetch(info, Form::Array).await?;
         let mut assembly = Assembly::new(layout::parse(&tiles.schema())?)?;
