@@ -252,7 +252,7 @@ class Connection:
         return not endpoint.locations or any(map(self._is_here, endpoint.locations))
 
     def _is_here(self, location: flight.Location) -> bool:
-        return location.uri.startswith(_REUSE_CONNECTION) or location.uri.decode() == self.url
+        return bool(location.uri.startswith(_REUSE_CONNECTION) or location.uri.decode() == self.url)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
