@@ -3,18 +3,23 @@
 //! Tiles carry their place, so those that had come from the node are put there once more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightEndpoint;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::connection::{Connection, Form};
 use crate::{Error, Result};
 
 /// Batches that wait to be put in their places; with 4 MiB a batch some 32 MB.
 const AHEAD: usize = 8;
+
+/// How long a node may keep tiles back that are waited for: it answers signs of life, and nobody else would notice.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// What comes: a batch, or `None` at the end of a share.
 type Come = Result<Option<RecordBatch>>;
@@ -57,7 +62,8 @@ async fn read(server: Connection, endpoint: FlightEndpoint, sender: mpsc::Sender
         Some(error) if !server.has(&endpoint) => Err(error),
         _ => {
             let _one = of_server.lock().await;
-            from(&server, &endpoint, &sender).await
+            // It watches its own time.
+            from(&server, &endpoint, &sender, Duration::MAX).await
         }
     };
     end(&sender, ended.map(|()| None)).await;
@@ -71,7 +77,7 @@ async fn end(sender: &mpsc::Sender<Come>, ended: Come) {
 /// A share from a node. The server has the last word on errors, also on that of a query that fails.
 async fn from_node(server: &Connection, url: &str, endpoint: &FlightEndpoint, sender: &mpsc::Sender<Come>) -> Result<()> {
     let tried = match server.node(url).await {
-        Ok(node) => from(&node, endpoint, sender).await,
+        Ok(node) => from(&node, endpoint, sender, STALLED).await,
         Err(error) => Err(error),
     };
     if let Err(Error::Connection { .. }) = &tried {
@@ -80,10 +86,11 @@ async fn from_node(server: &Connection, url: &str, endpoint: &FlightEndpoint, se
     tried
 }
 
-async fn from(place: &Connection, endpoint: &FlightEndpoint, sender: &mpsc::Sender<Come>) -> Result<()> {
+async fn from(place: &Connection, endpoint: &FlightEndpoint, sender: &mpsc::Sender<Come>, patience: Duration) -> Result<()> {
+    let stalled = |_| Error::connection(format!("no tile came for {} s", patience.as_secs()));
     let ticket = endpoint.ticket.clone().ok_or_else(|| Error::answer("an endpoint has no ticket"))?;
-    let mut tiles = place.do_get(ticket, Form::Array).await?.into_stream().boxed();
-    while let Some(batch) = tiles.next().await {
+    let mut tiles = timeout(patience, place.do_get(ticket, Form::Array)).await.map_err(stalled)??.into_stream().boxed();
+    while let Some(batch) = timeout(patience, tiles.next()).await.map_err(stalled)? {
         if sender.send(Ok(Some(batch?))).await.is_err() {
             break;
         }

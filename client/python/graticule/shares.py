@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Iterator
 
 import pyarrow as pa
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _AHEAD = 8
 #: Seconds between two looks at whether anybody still wants what waits.
 _LOOK = 0.1
+#: Seconds for which a node may keep tiles back that are waited for: it answers signs of life, and nobody else would notice.
+_STALLED = 60.0
 #: Seconds that threads may take to end.
 _END = 5.0
 
@@ -39,7 +42,8 @@ class Shares:
         self.form = form
         self.come: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
         self.stopped = threading.Event()
-        self.readers: list[flight.FlightStreamReader] = []
+        # Streams that are read, and since when their next batch is waited for.
+        self.readers: dict[flight.FlightStreamReader, float] = {}
         # What nodes fail to give is asked of the server one share after the other: it has one's work for all of its cores.
         self.of_server = threading.Lock()
 
@@ -51,7 +55,11 @@ class Shares:
         try:
             left = len(threads)
             while left:
-                item = self.come.get()
+                try:
+                    item = self.come.get(timeout=1.0)
+                except queue.Empty:
+                    self._cancel_stalled()
+                    continue
                 if item is None:
                     left -= 1
                 elif isinstance(item, BaseException):
@@ -94,19 +102,28 @@ class Shares:
     def _read_from(self, place: Connection, endpoint: flight.FlightEndpoint) -> None:
         with place.translated():
             reader = place.open(endpoint, self.form)
-            self.readers.append(reader)
             try:
                 while not self.stopped.is_set():
+                    # The server watches its own time.
+                    self.readers[reader] = float("inf") if place is self.server else time.monotonic()
                     try:
                         chunk = reader.read_chunk()
                     except StopIteration:
                         return
+                    self.readers[reader] = float("inf")
                     if chunk.data is not None:
                         self._put(chunk.data)
                 reader.cancel()
                 raise _Stopped
             finally:
-                self.readers.remove(reader)
+                self.readers.pop(reader, None)
+
+    def _cancel_stalled(self) -> None:
+        """Their threads wake up with an error, and ask the server."""
+        for reader, since in list(self.readers.items()):
+            if time.monotonic() - since > _STALLED:
+                self.server.cannot_reach_nodes()
+                reader.cancel()
 
     def _put(self, item: pa.RecordBatch | BaseException | None) -> None:
         while not self.stopped.is_set():

@@ -146,7 +146,7 @@ impl Pool {
         let Some(locations) = nodes.iter().map(|node| location(&node.url, from, self.private)).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        if nodes.is_empty() || prepared.bytes_to_read() < self.least_bytes {
+        if nodes.is_empty() || prepared.explains().is_some() || !prepared.reads(self.least_bytes) {
             return Ok(None);
         }
         let streams = nodes.iter().map(|node| node.cores as usize).max().unwrap_or(1);

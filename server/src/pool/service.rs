@@ -53,7 +53,7 @@ impl Pool {
         match action.r#type.as_str() {
             HELLO => {
                 let hello = self.checked(read(&action)?)?;
-                let (url, failure, now) = (hello.url.clone(), hello.failure.clone(), Instant::now());
+                let (url, failure, now) = (hello.url.clone(), hello.failure.chars().take(LONGEST).collect::<String>(), Instant::now());
                 let mut members = self.members.lock();
                 members.hello(hello, now)?;
                 if !failure.is_empty() {
