@@ -35,9 +35,6 @@ use crate::traces;
 /// Largest message that a client may send.
 const LARGEST_TICKET: usize = 64 << 10;
 
-/// Largest message that a client may send.
-const LARGEST_TICKET: usize = 64 << 10;
-
 /// Makes the state of a part of a plan.
 pub struct Sessions {
     /// Where plans come from.
