@@ -52,7 +52,7 @@ impl Nodes {
         let mut stops = vec![stop];
         for _ in 0..count {
             let flags = EngineFlags { memory: Some(ByteSize(1 << 30)), cache: Some(ByteSize(32 << 20)), threads: Some(1) };
-            let engine = Settings::embedded(&flags);
+            let settings = Settings::embedded(&flags);
             let settings = NodeSettings { join: join.clone(), listen: None, advertise: None, root: vec![], settings };
             let node = Node::join(&settings).await.unwrap();
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
