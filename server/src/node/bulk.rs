@@ -45,9 +45,12 @@ pub const MOST_ASKED: usize = 16;
 /// What a stream of data is.
 type Data = BoxStream<'static, Result<FlightData, Status>>;
 
-/// Shares that clients fetch now, by their answer: told when it is cancelled.
+/// What tells shares of an answer that it is cancelled, and how many there are.
+type Told = (watch::Sender<bool>, usize);
+
+/// Shares that clients fetch now, by their answer.
 #[derive(Clone, Default)]
-pub struct Fetched(Arc<Mutex<HashMap<Uuid, (watch::Sender<bool>, usize)>>>);
+pub struct Fetched(Arc<Mutex<HashMap<Uuid, Told>>>);
 
 /// One share that a client fetches.
 struct Fetching {

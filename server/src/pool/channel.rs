@@ -158,7 +158,7 @@ impl WorkerChannel for NodeChannel {
         let (named, query) = (named(&self.url, &self.channels), protocol::query_of(&headers)?);
         let (messages, watched) = self.channels.progress.watch_end(query, &self.url, messages);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await.map_err(&named)?;
-        Ok(watched(answer.map_err(named).boxed()))
+        Ok(watched.watch(answer.map_err(named).boxed()))
     }
 
     async fn execute_task(

@@ -49,19 +49,14 @@ impl Progress {
     }
 
     /// What is asked and what is answered where an answer may be silent as long as more may be asked: it is owed from then on.
-    pub fn watch_end<Q: Send + 'static, T: Send + 'static>(
-        &self,
-        query: Uuid,
-        node: &Url,
-        asked: BoxStream<'static, Q>,
-    ) -> (BoxStream<'static, Q>, impl FnOnce(BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> + use<Q, T>) {
+    pub fn watch_end<Q: Send + 'static>(&self, query: Uuid, node: &Url, asked: BoxStream<'static, Q>) -> (BoxStream<'static, Q>, Owed) {
         let noted = self.note(query, node);
         let entry = noted.entry.clone();
         let ended = stream::poll_fn(move |_| {
             entry.waiting.lock().get_or_insert_with(Instant::now);
             Poll::Ready(None)
         });
-        (asked.chain(ended).boxed(), move |stream| Box::pin(Watched { stream, waits: false, items: false, noted: Some(noted) }))
+        (asked.chain(ended).boxed(), Owed(noted))
     }
 
     /// The nodes from which a query has been waiting for something for this long.
@@ -77,6 +72,16 @@ impl Progress {
     /// Streams that are open.
     pub fn open(&self) -> usize {
         self.open.lock().len()
+    }
+}
+
+/// An answer that is owed once all has been asked.
+pub struct Owed(Noted);
+
+impl Owed {
+    /// The answer, watched until it ends.
+    pub fn watch<T: Send + 'static>(self, stream: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
+        Box::pin(Watched { stream, waits: false, items: false, noted: Some(self.0) })
     }
 }
 
@@ -153,8 +158,8 @@ mod tests {
         let (progress, query, later) = (Progress::default(), Uuid::new_v4(), Instant::now() + Duration::from_secs(100));
         let node = Url::parse("http://a:1/").unwrap();
         let (asking, asked) = futures::channel::mpsc::unbounded::<u8>();
-        let (mut asked, answered) = progress.watch_end::<u8, u8>(query, &node, asked.boxed());
-        let mut answered = answered(stream::pending().boxed());
+        let (mut asked, answered) = progress.watch_end::<u8>(query, &node, asked.boxed());
+        let mut answered = answered.watch::<u8>(stream::pending().boxed());
         assert!(asked.next().now_or_never().is_none() && answered.next().now_or_never().is_none());
         assert_eq!(progress.silent(query, Duration::from_secs(9), later), []);
         drop(asking);

@@ -52,6 +52,9 @@ impl TableFunctionImpl for Nodes {
     }
 }
 
+/// A node, whether it gets work, seconds since it was heard of, and why it failed last.
+type Row = (Hello, State, f64, String);
+
 impl Pool {
     /// The server itself while it is alone: a pool of one, in process.
     fn myself(&self) -> Hello {
@@ -76,7 +79,7 @@ impl Pool {
     fn table(&self) -> Result<RecordBatch> {
         let now = Instant::now();
         let members = self.members.lock();
-        let mut rows: Vec<(Hello, State, f64, String)> = members
+        let mut rows: Vec<Row> = members
             .all()
             .map(|m: &Member| (m.hello.clone(), m.state(now), now.saturating_duration_since(m.seen).as_secs_f64(), m.reason.clone()))
             .collect();
@@ -84,9 +87,7 @@ impl Pool {
         if rows.is_empty() {
             rows.push((self.myself(), State::Ready, 0.0, String::new()));
         }
-        let text = |f: &dyn Fn(&(Hello, State, f64, String)) -> String| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(rows.iter().map(f)))
-        };
+        let text = |f: &dyn Fn(&Row) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(f))) };
         let numbers = |f: &dyn Fn(&Hello) -> u64| -> ArrayRef { Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| f(&row.0)))) };
         let failure = rows.iter().map(|row| (!row.3.is_empty()).then(|| row.3.clone()));
         let columns: Vec<(&str, ArrayRef, bool)> = vec![

@@ -4,6 +4,7 @@ mod bad_input;
 mod hanging;
 mod processes;
 mod scheduling;
+mod traces;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -29,8 +29,13 @@ impl Drop for Process {
 impl Process {
     /// Starts the program and waits for its first line.
     pub fn start(arguments: &[&str]) -> Process {
+        Process::start_with(&[], arguments)
+    }
+
+    fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (written, errors) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
         let reading = std::thread::spawn(move || {
@@ -53,13 +58,23 @@ impl Process {
     }
 
     pub fn server(more: &[&str]) -> Process {
+        Process::server_with(&[], more)
+    }
+
+    /// The same with variables in its environment.
+    pub fn server_with(environment: &[(&str, &str)], more: &[&str]) -> Process {
         let always = ["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--threads", "1", "--cache", "64MiB", "--root", "/"];
-        Process::start(&[&always, more].concat())
+        Process::start_with(environment, &[&always, more].concat())
     }
 
     pub fn node(server: &Process, more: &[&str]) -> Process {
+        Process::node_with(server, &[], more)
+    }
+
+    /// The same with variables in its environment.
+    pub fn node_with(server: &Process, environment: &[(&str, &str)], more: &[&str]) -> Process {
         let url = server.url();
-        Process::start(&[&["node", "--join", &url, "--threads", "1", "--cache", "1KiB"], more].concat())
+        Process::start_with(environment, &[&["node", "--join", &url, "--threads", "1", "--cache", "1KiB"], more].concat())
     }
 
     pub fn url(&self) -> String {

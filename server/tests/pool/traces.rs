@@ -1,7 +1,6 @@
 //! Traces that real processes send to a collector: a span for a query, and below it what its nodes did.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use crate::processes::{Process, sparse};
+use crate::{LONG, ask, check};
+
 /// Keeps what it is sent.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Span>>>);
@@ -25,24 +27,6 @@ impl TraceService for Collector {
         self.0.lock().unwrap().extend(spans);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
-}
-
-struct Process(Child, String);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(collector: &str, arguments: &[&str]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-    let command = command.args(arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).env("OTEL_BSP_SCHEDULE_DELAY", "100");
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    Process(child, said.split_whitespace().last().unwrap_or_default().to_owned())
 }
 
 fn attribute(span: &Span, key: &str) -> Option<String> {
@@ -60,25 +44,21 @@ async fn a_query_and_what_nodes_do_for_it_are_one_trace() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let serving = Server::builder().add_service(TraceServiceServer::new(collector.clone()));
     tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
-    let weather = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/cubes/weather_*.nc");
-    let server = start(
-        &address,
-        &["serve", "--listen", "127.0.0.1:0", "--data-dir", ":memory:", "--threads", "1", "--root", "/", "--pool-from", "1B"],
-    );
-    let _nodes: Vec<Process> = (0..2).map(|_| start(&address, &["node", "--join", &server.1, "--threads", "1"])).collect();
-    let mut db = Client::connect(&server.1).await.unwrap();
-    db.execute(&format!("CREATE CUBE weather FROM '{}'", weather.display())).await.unwrap();
-    let text = "SELECT latitude, longitude, t2m FROM weather WHERE t2m > 280";
-    db.sql(text).await.unwrap().collect().await.unwrap();
-    db.sql("SELECT no_such_column FROM weather").await.err().unwrap();
+    let traced = [("OTEL_EXPORTER_OTLP_ENDPOINT", address.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::server_with(&traced, &["--pool-from", "1MiB"]);
+    let nodes: Vec<Process> = (0..2).map(|_| Process::node_with(&server, &traced, &[])).collect();
+    let mut db = Client::connect(&server.url()).await.unwrap();
+    db.execute(&format!("CREATE CUBE large FROM '{}'", sparse(folder.path()).display())).await.unwrap();
+    check(&ask(&mut db, LONG).await);
     let deadline = Instant::now() + Duration::from_secs(60);
     let (query, leaves) = loop {
         let spans = collector.0.lock().unwrap().clone();
-        let query = spans.iter().find(|span| attribute(span, "db.query.text").as_deref() == Some(text)).cloned();
+        let query = spans.iter().find(|span| attribute(span, "db.query.text").as_deref() == Some(LONG)).cloned();
         let of = |span: &&Span| query.as_ref().is_some_and(|query| span.parent_span_id == query.span_id);
         let leaves: Vec<Span> = spans.iter().filter(of).cloned().collect();
-        let nodes: std::collections::BTreeSet<_> = leaves.iter().filter_map(|leaf| attribute(leaf, "graticule.node")).collect();
-        if let Some(query) = query.filter(|_| nodes.len() == 2) {
+        let ran_on: BTreeSet<_> = leaves.iter().filter_map(|leaf| attribute(leaf, "graticule.node")).collect();
+        if let Some(query) = query.filter(|_| ran_on.len() == nodes.len()) {
             break (query, leaves);
         }
         assert!(Instant::now() < deadline, "{spans:#?}");
