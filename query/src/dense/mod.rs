@@ -7,12 +7,13 @@
 //! * `window`: columns computed from the cells around, or along axes; `source`: what was read for a tile, halo included.
 //! * `reduce`: keyed reductions: axis keys to groups, typed accumulators, state rows or final values.
 //! * `known`: what statistics of chunks spare reading; `admission`: what a leaf needs of memory.
-//! * `exec`: [`CubeExec`], the one leaf of DataFusion plans; `stream` drives its tiles; `tensor` writes array form.
+//! * `exec`: [`CubeExec`], the one leaf of DataFusion plans; `stream` drives its tiles, `measures` how long and how much; `tensor` writes array form.
 
 pub(crate) mod admission;
 pub(crate) mod aligned;
 pub(crate) mod exec;
 pub(crate) mod known;
+mod measures;
 pub(crate) mod program;
 pub(crate) mod reduce;
 pub(crate) mod source;

@@ -14,15 +14,16 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use graticule_storage::read::{Reader, Tile, TileMetrics, TileRequest};
+use graticule_storage::read::{Reader, Tile, TileRequest};
 use tokio::sync::OnceCell;
 
 use super::exec::LeafPlan;
 use super::known::{Answered, Statistics, Verdict};
+use super::measures::Measures;
 use super::program::{Cells, Program};
 use super::reduce::kernel::CellMap;
 use super::reduce::{Accumulators, Block, BlockGrid, JointGroups, Reduction, Split, selected_rows};
@@ -52,42 +53,6 @@ impl Queue {
             self.tables = Arc::default();
         }
         (self.next.clone(), self.tables.clone())
-    }
-}
-
-/// What a leaf measures, for EXPLAIN ANALYZE.
-#[derive(Clone)]
-struct Measures {
-    chunks_read: Count,
-    chunks_cached: Count,
-    bytes_read: Count,
-    skipped: Count,
-    answered: Count,
-    fetch_time: Time,
-    decode_time: Time,
-    compute_time: Time,
-}
-
-impl Measures {
-    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
-        Measures {
-            chunks_read: MetricBuilder::new(metrics).counter("chunks_read", partition),
-            chunks_cached: MetricBuilder::new(metrics).counter("chunks_cached", partition),
-            bytes_read: MetricBuilder::new(metrics).counter("bytes_read", partition),
-            skipped: MetricBuilder::new(metrics).counter("chunks_skipped_by_statistics", partition),
-            answered: MetricBuilder::new(metrics).counter("chunks_answered_by_statistics", partition),
-            fetch_time: MetricBuilder::new(metrics).subset_time("fetch_time", partition),
-            decode_time: MetricBuilder::new(metrics).subset_time("decode_time", partition),
-            compute_time: MetricBuilder::new(metrics).subset_time("compute_time", partition),
-        }
-    }
-
-    fn add(&self, tile: &TileMetrics) {
-        self.chunks_read.add(tile.chunks_read as usize);
-        self.chunks_cached.add(tile.chunks_cached as usize);
-        self.bytes_read.add(tile.bytes_read as usize);
-        self.fetch_time.add_duration(std::time::Duration::from_nanos(tile.fetch_nanos));
-        self.decode_time.add_duration(std::time::Duration::from_nanos(tile.decode_nanos));
     }
 }
 
