@@ -34,6 +34,7 @@ use super::pending::{Pending, Table, Work};
 use super::sizing::travelling;
 use super::statement::{Caller, Planner, Statement, form_of};
 use super::status;
+use crate::access::gate::only_admin;
 use crate::pool::bulk::ShareTicket;
 use crate::pool::{Pool, service as pool};
 
@@ -318,6 +319,10 @@ impl FlightSqlService for Service {
 
     async fn do_action_fallback(&self, request: Request<Action>) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         if pool::is_action(&request.get_ref().r#type) {
+            // Without a secret nodes are who could change everything anyway: others would get the plans of all.
+            if !self.pool().has_secret() {
+                only_admin(role_of(&request))?;
+            }
             return Ok(Response::new(self.pool().action(request)?));
         }
         let action = request.into_inner();

@@ -29,7 +29,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::mirror::Mirror;
-use super::worker::Task;
+use super::task::Task;
 use crate::flight::sizing::travelling;
 use crate::flight::status;
 use crate::flight::travel::{Answer, Travelling, guarded};

@@ -114,9 +114,14 @@ impl Mirror {
     }
 
     async fn make(&self, message: RecipeMessage) -> Result<Arc<SharedPlan>, Wrong> {
-        self.follow(message.catalog).await?;
+        let wanted = message.catalog;
+        self.follow(wanted).await?;
         let recipe = message.recipe().map_err(Wrong::Told)?;
         let shared = self.engine.shared(&recipe).await.map_err(|e| Wrong::Told(format!("it cannot plan the query: {}", e.message)))?;
+        // Another query may have brought the catalog further meanwhile.
+        if self.engine.catalog().outline().fingerprint() != wanted {
+            return Err(Wrong::Outdated);
+        }
         Ok(Arc::new(shared))
     }
 

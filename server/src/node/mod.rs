@@ -1,11 +1,12 @@
 //! A query node: joins a server's pool, takes parts of plans, reads the objects itself, and keeps nothing but its caches.
 //!
 //! * `mirror`: the server's catalog, and the plans of its queries, made anew here.
-//! * `worker`: parts of plans as they run here.
+//! * `worker`: parts of plans as they run here; `task`: each is counted, and is whole or an error.
 //! * `bulk`: shares of answers that clients fetch here.
 
 mod bulk;
 mod mirror;
+mod task;
 mod worker;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,8 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often a node says that its server does not answer.
 const TELL: Duration = Duration::from_secs(60);
-/// How long parts of plans that run are waited for when the node is told to stop.
-const GRACE: Duration = Duration::from_secs(60);
+/// How long parts of plans that run are waited for when the node is told to stop: whoever tells it decides how long it may take.
+const GRACE: Duration = Duration::from_secs(900);
 /// What may be on its way in one stream or connection before the receiver has taken it.
 const WINDOW: u32 = 32 << 20;
 
@@ -232,7 +233,7 @@ impl Node {
         };
         let _ = timeout(Duration::from_secs(2), self.mirror.goodbye(&self.hello(true))).await;
         let _ = self.stop.send(());
-        let _ = timeout(Duration::from_secs(1), self.serving).await;
+        let _ = timeout(Duration::from_secs(5), self.serving).await;
         ended
     }
 }

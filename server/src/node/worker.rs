@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use async_trait::async_trait;
@@ -14,7 +14,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use datafusion_distributed::{DistributedConfig, DistributedExt, Worker, WorkerQueryContext, WorkerSessionBuilder};
+use datafusion_distributed::{
+    DistributedConfig, DistributedExt, Worker, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext,
+    WorkerSessionBuilder,
+};
 use futures::TryStreamExt;
 use tonic::codegen::http::HeaderMap;
 use tonic::service::interceptor::InterceptedService;
@@ -24,6 +27,7 @@ use tonic::{Request, Status};
 
 use super::bulk;
 use super::mirror::Mirror;
+use super::task::Whole;
 use crate::access::gate;
 use crate::pool::channel::Channels;
 use crate::pool::codec::PlanCodec;
@@ -43,25 +47,8 @@ pub struct Sessions {
     pub channels: Channels,
     /// This node.
     pub url: String,
-    /// Streams of leaves that run.
+    /// Streams of parts of plans that run.
     pub running: Arc<AtomicU64>,
-}
-
-/// Counts one stream for as long as it lives.
-pub struct Task(Arc<AtomicU64>);
-
-impl Task {
-    /// One more.
-    pub fn new(running: &Arc<AtomicU64>) -> Task {
-        running.fetch_add(1, Ordering::AcqRel);
-        Task(running.clone())
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 #[async_trait]
@@ -77,12 +64,20 @@ impl WorkerSessionBuilder for Sessions {
         let (node, running) = (self.url.clone(), self.running.clone());
         let headers = Arc::new(context.headers);
         let wrap = move |leaf| {
-            let leaf = NodeLeaf { leaf, node: node.clone(), running: running.clone(), headers: headers.clone() };
+            let leaf = NodeLeaf { leaf, node: node.clone(), headers: headers.clone() };
             Arc::new(leaf) as Arc<dyn ExecutionPlan>
+        };
+        let whole = {
+            let node = self.url.clone();
+            move |part: WorkerPlanRewriteEvent<'_>| {
+                let whole = Whole::new(part.plan, node.clone(), running.clone());
+                Ok(WorkerPlanRewriteEventResponse::new(Arc::new(whole)))
+            }
         };
         let codec = PlanCodec { shared: shared.clone(), decoded: Some(Arc::new(wrap)) };
         let mut state = builder
             .with_distributed_user_codec(codec)
+            .with_distributed_worker_plan_rewrite_handler(whole)
             .with_distributed_channel_resolver(self.channels.clone())
             .with_scalar_functions(shared.state.scalar_functions().values().cloned().collect())
             .with_aggregate_functions(shared.state.aggregate_functions().values().cloned().collect())
@@ -118,7 +113,6 @@ pub fn door(mut server: Server, sessions: Sessions, bulk: bulk::Door, runtime: A
 struct NodeLeaf {
     leaf: Arc<dyn ExecutionPlan>,
     node: String,
-    running: Arc<AtomicU64>,
     /// Of the call that brought it: they tell which trace it is of.
     headers: Arc<HeaderMap>,
 }
@@ -151,12 +145,12 @@ impl ExecutionPlan for NodeLeaf {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (node, task) = (self.node.clone(), Task::new(&self.running));
+        let node = self.node.clone();
         let span = traces::leaf(&self.headers, &self.node, self.leaf.name(), partition);
         let stream = self.leaf.execute(partition, context).map_err(|e| Failure::met(e, &node))?;
         let schema = stream.schema();
         let told = stream.map_err(move |e| {
-            let _ = (&task, &span);
+            let _ = &span;
             Failure::met(e, &node)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, told)))

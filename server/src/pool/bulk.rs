@@ -151,9 +151,7 @@ impl Pool {
         }
         let streams = nodes.iter().map(|node| node.cores as usize).max().unwrap_or(1);
         let Some(recipe) = prepared.recipe(streams).filter(|recipe| recipe.form == Form::Array) else { return Ok(None) };
-        // Read before planning: a change in between is noticed by the nodes, whose catalogs would differ.
-        let catalog = self.engine.catalog().outline().fingerprint();
-        let shared = Arc::new(self.engine.shared(&recipe).await?);
+        let Some((shared, catalog)) = self.settled(&recipe).await? else { return Ok(None) };
         let Some(leaf) = shared.leaf().filter(|_| shared.plan.schema() == prepared.schema()) else { return Ok(None) };
         let (Some(print), Ok(recipe)) = (shared.encode(&shared.plan), RecipeMessage::new(&recipe, catalog)) else { return Ok(None) };
         let nodes: Vec<String> = nodes.into_iter().map(|node| node.url).collect();

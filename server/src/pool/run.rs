@@ -55,7 +55,6 @@ impl Planned {
     /// Runs it.
     pub fn begin(self) -> Result<Running, QueryError> {
         let Planned { spread, shared, listed, .. } = self;
-        shared.admit()?;
         let answer = execute_stream(spread.plan, spread.state.task_ctx()).map_err(|e| shared.error(e))?;
         Ok(Running { answer, shared, listed })
     }
@@ -155,10 +154,9 @@ impl Pool {
         if urls.is_empty() {
             return Ok(None);
         }
-        // Read before planning: a change in between is noticed by the nodes, whose catalogs would differ.
-        let catalog = self.engine.catalog().outline().fingerprint();
-        let shared = Arc::new(self.engine.shared(recipe).await?);
-        if !prepared.is_like(&shared) {
+        let Some((shared, catalog)) = self.settled(recipe).await? else { return Ok(None) };
+        // Where nodes are larger than the server, their plans may be larger than what it has room for.
+        if !prepared.is_like(&shared) || shared.admit().is_err() {
             return Ok(None);
         }
         let query = Uuid::new_v4();
@@ -183,6 +181,18 @@ impl Pool {
 }
 
 impl Pool {
+    /// The plan of a recipe, and the fingerprint of the catalog that it was made over; `None` where that changes all the time.
+    pub(super) async fn settled(&self, recipe: &Recipe) -> Result<Option<(Arc<SharedPlan>, u64)>, QueryError> {
+        for _ in 0..=AGAIN {
+            let before = self.engine.catalog().outline().fingerprint();
+            let shared = Arc::new(self.engine.shared(recipe).await?);
+            if self.engine.catalog().outline().fingerprint() == before {
+                return Ok(Some((shared, before)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The node that holds up a query: it owes something for too long, and reads nothing meanwhile.
     fn held_up(&self, query: Uuid) -> Option<Failure> {
         let now = Instant::now();

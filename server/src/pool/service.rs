@@ -41,6 +41,11 @@ fn read<T: Message + Default>(action: &Action) -> Result<T, Status> {
 }
 
 impl Pool {
+    /// True where only who knows a secret may join.
+    pub fn has_secret(&self) -> bool {
+        self.credentials.have_secret()
+    }
+
     /// An error unless a call comes from somebody who may join.
     pub fn knows<T>(&self, request: &Request<T>) -> Result<(), Status> {
         self.credentials.check(request)

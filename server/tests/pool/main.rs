@@ -214,6 +214,33 @@ async fn only_who_knows_the_secret_joins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_nobody_asked_for_is_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "reader reader-0123456789abcdef\nadmin admin-0123456789abcdef\n").unwrap();
+    let server = Process::server(&["--tokens", tokens.to_str().unwrap()]);
+    let channel = tonic::transport::Endpoint::from_shared(server.url().replace("grpc://", "http://")).unwrap().connect().await.unwrap();
+    let mut flight = FlightServiceClient::new(channel);
+    let hello = Hello {
+        url: "http://127.0.0.1:7001/".into(),
+        instance: 1,
+        build: build().into(),
+        protocol: PROTOCOL,
+        cores: 1,
+        ..Hello::default()
+    };
+    for (header, value, expected) in [
+        ("graticule-pool-secret", "0123456789abcdef", Code::Unauthenticated),
+        ("authorization", "Bearer reader-0123456789abcdef", Code::PermissionDenied),
+    ] {
+        let mut request = tonic::Request::new(Action { r#type: HELLO.into(), body: hello.encode_to_vec().into() });
+        request.metadata_mut().insert(header, value.parse().unwrap());
+        let refused = flight.do_action(request).await.unwrap_err();
+        assert_eq!(refused.code(), expected, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pool_without_a_secret_stays_on_loopback() {
     let server = Process::server(&[]);
     let refused = Process::node(&server, &["--listen", "0.0.0.0:0"]);
